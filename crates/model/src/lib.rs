@@ -1,0 +1,15 @@
+//! The nouns of lastlight: what the bytes of clients mean, and what becomes batches.
+//!
+//! Nothing here reads bytes, a clock, a socket or a setting, and there is nothing to configure.
+//! `wire` and `pipeline` agree on these types and never meet each other.
+
+pub mod limits;
+pub mod receipt;
+pub mod sketch;
+pub mod stats;
+pub mod tags;
+pub mod trace;
+
+pub use bumpalo::Bump;
+pub use receipt::{Book, Books, Ledger, Outcome, Receipt, Signal, Why};
+pub use trace::{AttributeValue, Chunk, List, Payload, Span, SpanEvent, SpanLink};

@@ -1,0 +1,52 @@
+//! Every bound that several crates share, with its unit in its name, and the relations between them.
+//!
+//! A bound only one module needs stands in that module. The relations are checked by the compiler:
+//! losses.md L1, a payload that was accepted and could never be sent, was a missing relation.
+
+/// One mebibyte.
+const MIB: usize = 1024 * 1024;
+
+/// Default of `LASTLIGHT_MEMORY`: all telemetry held at one time, over all signals.
+pub const MEMORY_DEFAULT_BYTES: usize = 64 * MIB;
+/// The least `LASTLIGHT_MEMORY` that still lets the biggest trace request in.
+pub const MEMORY_MIN_BYTES: usize = 32 * MIB;
+
+/// Default of `DD_APM_MAX_PAYLOAD_SIZE`: body of one trace or stats request
+/// (`facts/trace-intake.md` §3.3).
+pub const REQUEST_BODY_MAX_BYTES: usize = 26_214_400;
+/// Body of one proxied request, the reference's bound for profiles; half of the memory bound where that is less.
+pub const PROXIED_BODY_MAX_BYTES: usize = 50 * MIB;
+/// Body of one EVP proxy request (`facts/trace-intake.md` §3.3).
+pub const EVP_BODY_MAX_BYTES: usize = 10_000_000;
+/// Decoded form of one chunk, in the arena of the worker that decodes it.
+pub const CHUNK_ARENA_MAX_BYTES: usize = 32 * MIB;
+/// Bodies up to this are decoded whole before the first chunk is processed; bigger ones are
+/// checked in a first pass and then decoded chunk by chunk.
+pub const WHOLE_DECODE_MAX_BYTES: usize = 256 * 1024;
+
+/// Uncompressed protobuf of one outgoing trace batch (`facts/trace-intake.md` §3.3). A chunk that is
+/// bigger is split at its spans; a single span that is bigger is sent alone.
+pub const TRACE_BATCH_MAX_BYTES: usize = 3_200_000;
+/// Groups in one outgoing stats payload (`facts/delivery.md` §4).
+pub const STATS_BATCH_MAX_GROUPS: usize = 4_000;
+/// Buckets times groups a statistics view may hold before new keys go to the overflow group.
+pub const STATS_BUCKET_MAX_KEYS: usize = 7_000;
+
+/// Nesting of msgpack values a decoder follows.
+pub const MSGPACK_MAX_DEPTH: usize = 32;
+
+/// Share of the memory bound, in percent, that held statistics may take.
+pub const STATS_MEMORY_PERCENT: usize = 25;
+/// Share of the memory bound, in percent, that proxied requests may take.
+pub const PROXIED_MEMORY_PERCENT: usize = 50;
+/// Share of the memory bound, in percent, that one additional endpoint's queue may take; it evicts its oldest.
+pub const ADDITIONAL_ENDPOINT_MEMORY_PERCENT: usize = 12;
+
+// The biggest request fits the smallest memory bound, with room for what it becomes.
+const _: () = assert!(REQUEST_BODY_MAX_BYTES < MEMORY_MIN_BYTES);
+const _: () = assert!(MEMORY_MIN_BYTES <= MEMORY_DEFAULT_BYTES);
+// A batch is far smaller than the memory bound, so that several are in flight.
+const _: () = assert!(TRACE_BATCH_MAX_BYTES * 4 <= MEMORY_MIN_BYTES);
+const _: () = assert!(WHOLE_DECODE_MAX_BYTES <= REQUEST_BODY_MAX_BYTES);
+// The shares that can be full at the same time leave room for traces.
+const _: () = assert!(STATS_MEMORY_PERCENT + PROXIED_MEMORY_PERCENT < 100);

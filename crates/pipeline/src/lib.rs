@@ -1,0 +1,8 @@
+//! Nouns to batches: what is kept, how it is normalized, obfuscated and counted, when a batch is
+//! full, what is retried and when.
+//!
+//! Every decision is a function of state, input and `now`; nothing here reads a clock, a socket or
+//! a byte format.
+
+pub mod config;
+pub mod facts;

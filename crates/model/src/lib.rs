@@ -10,6 +10,9 @@ pub mod stats;
 pub mod tags;
 pub mod trace;
 
+#[cfg(all(test, loom))]
+mod interleavings;
+
 pub use bumpalo::Bump;
 pub use receipt::{Book, Books, Ledger, Outcome, Receipt, Signal, Why};
 pub use trace::{AttributeValue, Chunk, List, Payload, Span, SpanEvent, SpanLink};

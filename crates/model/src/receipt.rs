@@ -171,9 +171,9 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Takes responsibility for `units`.
-    pub fn accept(self: &Arc<Self>, units: u64) -> Receipt {
-        self.accepted.fetch_add(units, Ordering::Relaxed);
-        Receipt { ledger: Arc::clone(self), units }
+    pub fn accept(ledger: &Arc<Self>, units: u64) -> Receipt {
+        ledger.accepted.fetch_add(units, Ordering::Relaxed);
+        Receipt { ledger: Arc::clone(ledger), units }
     }
 
     /// From now on a forgotten receipt counts as [`Why::Deadline`].
@@ -275,7 +275,7 @@ pub struct Books {
 impl Books {
     /// Takes responsibility for `units` of `signal`.
     pub fn accept(&self, signal: Signal, units: u64) -> Receipt {
-        self.ledgers[signal as usize].accept(units)
+        Ledger::accept(&self.ledgers[signal as usize], units)
     }
 
     /// The counts of one signal.

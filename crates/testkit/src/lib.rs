@@ -1,1 +1,13 @@
-//! testkit
+//! The test vocabulary of lastlight: a scripted backend, payloads of every trace version, hostile
+//! inputs and a load generator.
+//!
+//! Nothing here uses lastlight's own codecs: what the agent sends is decoded by `prost` and `rmp-serde`
+//! after the field numbers and keys of `facts/trace-intake.md` §4, so that a mistake in `wire` cannot
+//! hide itself.
+
+pub mod backend;
+pub mod payload;
+pub mod proto;
+pub mod stats;
+
+pub use backend::{Action, Answer, Backend, Behaviour, Body, Keep, Received};

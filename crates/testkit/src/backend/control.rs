@@ -1,0 +1,146 @@
+//! The routes by which scripts in other languages steer a backend and read what it got.
+//!
+//! | route | what |
+//! |---|---|
+//! | `POST /_control/behave` | adds a rule: `{"action": "acknowledge" \| {"status": 503} \| "close_before_reply" \| "close_half_read" \| "hold" \| "refuse", "path", "delay_ms", "retry_after", "times", "for_ms"}` |
+//! | `POST /_control/recover` | forgets the rules |
+//! | `POST /_control/release` | lets held requests go |
+//! | `POST /_control/reset` | forgets what was received |
+//! | `POST /_control/wait` | answers when `{"spans", "hits", "requests"}` are reached: 200, or 408 after `timeout_ms` |
+//! | `GET /_counts` | the counts |
+//! | `GET /_dump` | the counts, every acknowledged span and statistic, and the requests |
+//!
+//! None of them answers while connections are refused: give a refusal a period.
+
+use super::{
+    behaviour::BehaviourRequest,
+    serve::{Commands, Shared, json},
+    state::{Body, Received},
+};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Value, json as value};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Longest wait of one `/_control/wait`, milliseconds.
+const WAIT_MAX_MS: u64 = 120_000;
+
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+    commands: &Commands,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return json(StatusCode::BAD_REQUEST, &Value::Null) };
+    let body = body.to_bytes();
+    match (head.method, head.uri.path()) {
+        (Method::POST, "/_control/behave") => match serde_json::from_slice::<BehaviourRequest>(&body) {
+            Ok(behaviour) => shared.behave(behaviour.into(), commands),
+            Err(error) => return json(StatusCode::BAD_REQUEST, &value!({ "error": error.to_string() })),
+        },
+        (Method::POST, "/_control/recover") => shared.recover(commands),
+        (Method::POST, "/_control/release") => shared.release(),
+        (Method::POST, "/_control/reset") => shared.reset(),
+        (Method::POST, "/_control/wait") => {
+            return match serde_json::from_slice::<Wait>(&body) {
+                Ok(wait) => wait.answer(shared).await,
+                Err(error) => json(StatusCode::BAD_REQUEST, &value!({ "error": error.to_string() })),
+            };
+        }
+        (Method::GET, "/_counts") => return json(StatusCode::OK, &value!(shared.counts())),
+        (Method::GET, "/_dump") => return json(StatusCode::OK, &dump(shared)),
+        _ => return json(StatusCode::NOT_FOUND, &Value::Null),
+    }
+    json(StatusCode::OK, &value!({}))
+}
+
+pub(super) fn dump(shared: &Shared) -> Value {
+    let counts = shared.counts();
+    shared.read(|state| {
+        let acknowledged = || state.received.iter().filter(|request| request.answer.is_success());
+        let traces = acknowledged().filter_map(|request| match &request.body {
+            Body::Traces(payload) => Some(payload),
+            _ => None,
+        });
+        let stats = acknowledged().filter_map(|request| match &request.body {
+            Body::Stats(payload) => Some(payload),
+            _ => None,
+        });
+        let duplicates = state.span_ids.iter().filter(|(_, times)| **times > 1).map(|(id, _)| id);
+        value!({
+            "counts": counts,
+            "traces": traces.clone().collect::<Vec<_>>(),
+            "spans": traces.flat_map(|payload| payload.spans()).collect::<Vec<_>>(),
+            "stats": stats.collect::<Vec<_>>(),
+            "duplicates": duplicates.collect::<Vec<_>>(),
+            "requests": state.received.iter().map(|request| summary(request)).collect::<Vec<_>>(),
+        })
+    })
+}
+
+fn summary(request: &Received) -> Value {
+    let headers: BTreeMap<_, _> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let (kind, text) = match &request.body {
+        Body::Traces(_) => ("traces", None),
+        Body::Stats(_) => ("stats", None),
+        Body::Other(bytes) => ("other", Some(String::from_utf8_lossy(bytes).into_owned())),
+        Body::Undecodable(error) => ("undecodable", Some(error.clone())),
+        Body::NotKept => ("not_kept", None),
+    };
+    value!({
+        "number": request.number,
+        "method": request.method.as_str(),
+        "path": request.path,
+        "query": request.query,
+        "headers": headers,
+        "wire_bytes": request.wire_bytes,
+        "decoded_bytes": request.decoded_bytes,
+        "answer": request.answer,
+        "body": kind,
+        "text": text,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wait {
+    spans: u64,
+    hits: u64,
+    requests: u64,
+    timeout_ms: u64,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { spans: 0, hits: 0, requests: 0, timeout_ms: 10_000 }
+    }
+}
+
+impl Wait {
+    async fn answer(&self, shared: &Shared) -> Response<Full<Bytes>> {
+        let mut changes = shared.changes();
+        let bound = Duration::from_millis(self.timeout_ms.min(WAIT_MAX_MS));
+        let reached = tokio::time::timeout(bound, async {
+            loop {
+                changes.borrow_and_update();
+                let counts = shared.counts();
+                if counts.spans >= self.spans && counts.hits >= self.hits && counts.requests >= self.requests
+                {
+                    return;
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let status = if reached.await.is_ok() { StatusCode::OK } else { StatusCode::REQUEST_TIMEOUT };
+        json(status, &value!(shared.counts()))
+    }
+}

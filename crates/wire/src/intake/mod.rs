@@ -1,0 +1,4 @@
+//! What the backend's intake takes.
+
+mod agent_payload;
+pub mod traces;

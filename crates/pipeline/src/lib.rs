@@ -4,5 +4,8 @@
 //! Every decision is a function of state, input and `now`; nothing here reads a clock, a socket or
 //! a byte format.
 
+pub mod batch;
 pub mod config;
 pub mod facts;
+pub mod queue;
+pub mod retry;

@@ -1,0 +1,50 @@
+# Two commands do everything on a machine with a Rust toolchain: `make demo` and `make test`.
+CARGO ?= cargo
+BINARY = target/release/lastlight
+
+.PHONY: help build demo test unit interleave e2e lint tidy fuzz bench soak clean
+
+help: ## What can be made
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## The release binary
+	$(CARGO) build --release --package lastlight
+
+demo: build ## Shows the traces of a small instrumented web program, no account needed
+	demo/run $(BINARY)
+
+test: ## Everything CI checks: lints, unit tests, interleavings, real clients, a short fuzz run
+	tests/run
+
+unit: ## Unit and property tests only
+	$(CARGO) test --workspace --exclude lastlight-e2e
+
+interleave: ## The receipt and the stack under every interleaving (loom, shuttle)
+	RUSTFLAGS="--cfg loom" $(CARGO) test --target-dir target/loom --package lastlight-model --lib
+	RUSTFLAGS="--cfg shuttle" $(CARGO) test --target-dir target/shuttle --package lastlight-lifecycle --lib
+
+e2e: build ## Real tracers against a scripted backend
+	e2e/setup
+	LASTLIGHT_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --package lastlight-e2e
+
+soak: build ## The long runs: 100 stops out of 100, 20 s of a bad backend
+	e2e/setup
+	LASTLIGHT_BIN=$(CURDIR)/$(BINARY) LASTLIGHT_E2E_FULL=1 $(CARGO) test --package lastlight-e2e
+
+lint: ## Formatting, clippy, tidy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	$(CARGO) xtask tidy
+
+tidy: ## What must always be true of the tree
+	$(CARGO) xtask tidy
+
+fuzz: ## Every decoder, SECONDS each (default 60)
+	fuzz/run $(or $(SECONDS),60)
+
+bench: build ## Side by side with the mini agent, rotel and a bare server; writes bench/results.*
+	bench/run $(BINARY)
+
+clean: ## Everything built or downloaded
+	$(CARGO) clean
+	rm -rf e2e/.deps bench/.deps demo/.venv

@@ -1,0 +1,69 @@
+//! Which crate may know which (the table in ARCHITECTURE.md), and what every manifest inherits.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Crate, and the crates of ours it may depend on when it ships (tests may use `testkit` besides).
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("lastlight-model", &[]),
+    ("lastlight-wire", &["lastlight-model"]),
+    ("lastlight-pipeline", &["lastlight-model"]),
+    ("lastlight-lifecycle", &[]),
+    ("lastlight-agent", &["lastlight-model", "lastlight-wire", "lastlight-pipeline", "lastlight-lifecycle"]),
+    ("lastlight-desk", &["lastlight-model", "lastlight-wire"]),
+    ("lastlight", &["lastlight-agent", "lastlight-desk"]),
+    ("lastlight-testkit", &[]),
+    ("lastlight-e2e", &["lastlight-testkit"]),
+    ("xtask", &["lastlight-agent"]),
+];
+
+/// What only tests may use besides.
+const FOR_TESTS: &[&str] = &["lastlight-testkit", "lastlight-model"];
+
+pub(crate) fn problems(root: &Path) -> Vec<String> {
+    let metadata = match metadata(root) {
+        Ok(metadata) => metadata,
+        Err(error) => return vec![format!("Cargo.toml: cannot read the workspace: {error}")],
+    };
+    let mut problems = Vec::new();
+    let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    for package in &packages {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            problems.push(format!("{name}: a crate that xtask/src/edges.rs does not know: add its edges"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = dependency["name"].as_str().unwrap_or_default();
+            let ours = ALLOWED.iter().any(|(known, _)| *known == to);
+            let for_tests = dependency["kind"].as_str() == Some("dev") && FOR_TESTS.contains(&to);
+            if ours && !allowed.contains(&to) && !for_tests {
+                problems.push(format!("{name}: must not know {to} (ARCHITECTURE.md, invariants)"));
+            }
+        }
+        problems.extend(manifest(name, package["manifest_path"].as_str().unwrap_or_default()));
+    }
+    problems
+}
+
+fn metadata(root: &Path) -> Result<serde_json::Value, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+}
+
+/// Every crate inherits the lints and the version.
+fn manifest(name: &str, path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    ["[lints]\nworkspace = true", "version.workspace = true", "license.workspace = true"]
+        .iter()
+        .filter(|line| !text.contains(**line))
+        .map(|line| format!("{name}: its Cargo.toml lacks `{}`", line.replace('\n', " ")))
+        .collect()
+}

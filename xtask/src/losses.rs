@@ -1,0 +1,42 @@
+//! Each known way of losing data that concerns us has a test of its name: `l27_a_failed_stats_send_is_retried`.
+
+use crate::source::File;
+
+/// The losses of `facts/losses.md` that traces, stats and proxied data can suffer, and the process around them.
+const CONCERN_US: &[u32] = &[
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
+    30, 31, 32, 33, 34, 35, 36, 37, 66, 67, 68, 69, 70, 71, 72, 91, 92, 93, 100, 107, 108, 109, 110, 111, 113,
+    114, 115, 117, 153, 154, 155,
+];
+
+pub(crate) fn problems(files: &[File]) -> Vec<String> {
+    CONCERN_US
+        .iter()
+        .filter(|number| !files.iter().any(|file| has_test(&file.text, **number)))
+        .map(|number| {
+            format!("losses.md L{number}: no test is named after it: write `fn l{number}_<what a correct system does>`")
+        })
+        .collect()
+}
+
+fn has_test(text: &str, number: u32) -> bool {
+    let name = format!("fn l{number}_");
+    text.match_indices(&name).any(|(at, _)| {
+        let before = &text[..at];
+        // The attribute stands on one of the few lines above the function.
+        before.lines().rev().take(5).any(|line| line.contains("test") && line.trim_start().starts_with("#["))
+            || before.rfind("proptest!").is_some_and(|start| !before[start..].contains("\n}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_test_of_the_number_counts() {
+        assert!(has_test("#[test]\nfn l2_a_queue_is_flushed() {", 2));
+        assert!(!has_test("#[test]\nfn l27_a_queue_is_flushed() {", 2));
+        assert!(!has_test("fn l2_helper() {", 2));
+    }
+}

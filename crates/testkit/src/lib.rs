@@ -6,6 +6,7 @@
 //! hide itself.
 
 pub mod backend;
+pub mod load;
 pub mod payload;
 pub mod proto;
 pub mod stats;

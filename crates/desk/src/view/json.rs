@@ -1,0 +1,259 @@
+//! One JSON object a line, for programs. The shape is documented in `docs/dev.md`; ids are
+//! hexadecimal strings, because JSON readers round 64-bit numbers.
+
+use super::text::trace_id;
+use super::{Closing, View};
+use crate::gather::Group;
+use crate::quantile::Histogram;
+use crate::record::SpanRecord;
+use crate::tally::Tally;
+use model::stats::{StatsGroup, StatsPayload};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// Shows each trace, each statistics bucket, each other request and the end as one line of JSON.
+#[derive(Debug, Default)]
+pub struct JsonLines;
+
+/// A line; its kind stands first, as `type`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line<'a> {
+    Trace {
+        trace_id: String,
+        part: u32,
+        complete: bool,
+        spans_not_kept: u64,
+        spans: Vec<Span<'a>>,
+    },
+    Stats {
+        start_ns: u64,
+        duration_ns: u64,
+        client_computed: bool,
+        env: &'a str,
+        version: &'a str,
+        hostname: &'a str,
+        groups: Vec<Stats<'a>>,
+    },
+    Request {
+        path: &'a str,
+        bytes: u64,
+    },
+    Summary {
+        traces: usize,
+        spans: u64,
+        errors: u64,
+        stats_groups: u64,
+        requests_refused: u64,
+    },
+    Books {
+        report: &'a str,
+        signals: BTreeMap<&'static str, Signal>,
+    },
+}
+
+#[derive(Serialize)]
+struct Span<'a> {
+    service: &'a str,
+    name: &'a str,
+    resource: &'a str,
+    #[serde(rename = "type")]
+    span_type: &'a str,
+    span_id: String,
+    parent_id: Option<String>,
+    start_ns: i64,
+    duration_ns: i64,
+    error: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling_priority: Option<i32>,
+    tags: Pairs<'a, String>,
+    metrics: Pairs<'a, f64>,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    structured_bytes: Pairs<'a, usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<Link<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Event<'a>>,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    trace_id: String,
+    span_id: String,
+    attributes: Pairs<'a, String>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    time_ns: u64,
+    name: &'a str,
+    attributes: Pairs<'a, String>,
+}
+
+#[derive(Serialize)]
+struct Stats<'a> {
+    service: &'a str,
+    name: &'a str,
+    resource: &'a str,
+    #[serde(rename = "type")]
+    span_type: &'a str,
+    span_kind: &'a str,
+    http_status_code: u32,
+    peer_tags: &'a [String],
+    synthetics: bool,
+    hits: u64,
+    top_level_hits: u64,
+    errors: u64,
+    duration_ns: u64,
+    p50_ns: Option<u64>,
+    p95_ns: Option<u64>,
+    p99_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Signal {
+    unit: &'static str,
+    accepted: u64,
+    delivered: u64,
+    dropped: BTreeMap<&'static str, u64>,
+    held: u64,
+}
+
+/// A list of pairs, written as an object in the order of the list.
+struct Pairs<'a, V>(&'a [(String, V)]);
+
+impl<V> Pairs<'_, V> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<V: Serialize> Serialize for Pairs<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl View for JsonLines {
+    fn trace(&mut self, group: Group<'_>) -> String {
+        line(&Line::Trace {
+            trace_id: trace_id(group.trace_id_high, group.trace_id),
+            part: group.part,
+            complete: group.complete,
+            spans_not_kept: group.unheld,
+            spans: group.spans[group.fresh..].iter().map(Span::of).collect(),
+        })
+    }
+
+    fn stats(&mut self, payload: &StatsPayload) -> String {
+        let mut lines = String::new();
+        for stats in &payload.stats {
+            for bucket in &stats.buckets {
+                lines.push_str(&line(&Line::Stats {
+                    start_ns: bucket.start,
+                    duration_ns: bucket.duration,
+                    client_computed: payload.client_computed,
+                    env: &stats.env,
+                    version: &stats.version,
+                    hostname: &stats.hostname,
+                    groups: bucket.groups.iter().map(Stats::of).collect(),
+                }));
+            }
+        }
+        lines
+    }
+
+    fn passed(&mut self, path: &str, bytes: u64) -> String {
+        line(&Line::Request { path, bytes })
+    }
+
+    fn finish(&mut self, tally: &Tally, closing: &Closing) -> String {
+        let summary = Line::Summary {
+            traces: tally.traces(),
+            spans: tally.spans,
+            errors: tally.errors,
+            stats_groups: tally.stats_groups,
+            requests_refused: tally.refused,
+        };
+        let signals = closing.books.iter().map(|(signal, book)| {
+            let dropped = book.drops().map(|(why, units)| (why.name(), units)).collect();
+            let (accepted, delivered, held) = (book.accepted, book.delivered, book.held);
+            (signal.name(), Signal { unit: signal.unit(), accepted, delivered, dropped, held })
+        });
+        line(&summary) + &line(&Line::Books { report: closing.report.trim(), signals: signals.collect() })
+    }
+}
+
+/// Control characters are escaped by JSON's rules, so a value is always one line.
+fn line(line: &Line<'_>) -> String {
+    match serde_json::to_string(line) {
+        Ok(text) => text + "\n",
+        Err(error) => {
+            log::error!("a line could not be written as JSON: {error}");
+            String::new()
+        }
+    }
+}
+
+fn span_id(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+impl<'a> Span<'a> {
+    fn of(span: &'a SpanRecord) -> Self {
+        let links = span.links.iter().map(|link| Link {
+            trace_id: trace_id(link.trace_id_high, link.trace_id),
+            span_id: span_id(link.span_id),
+            attributes: Pairs(&link.attributes),
+        });
+        let events = span.events.iter().map(|event| Event {
+            time_ns: event.time,
+            name: &event.name,
+            attributes: Pairs(&event.attributes),
+        });
+        Self {
+            service: &span.service,
+            name: &span.name,
+            resource: &span.resource,
+            span_type: &span.span_type,
+            span_id: span_id(span.span_id),
+            parent_id: (span.parent_id != 0).then(|| span_id(span.parent_id)),
+            start_ns: span.start,
+            duration_ns: span.duration,
+            error: span.error,
+            sampling_priority: (span.priority != model::trace::PRIORITY_NONE).then_some(span.priority),
+            tags: Pairs(&span.meta),
+            metrics: Pairs(&span.metrics),
+            structured_bytes: Pairs(&span.meta_struct),
+            links: links.collect(),
+            events: events.collect(),
+        }
+    }
+}
+
+impl<'a> Stats<'a> {
+    fn of(group: &'a StatsGroup) -> Self {
+        let mut latency = Histogram::default();
+        latency.add(&group.ok_summary);
+        latency.add(&group.error_summary);
+        // The cast saturates; a histogram holds no value that does not fit.
+        let quantile = |q| latency.quantile(q).map(|value| value as u64);
+        Self {
+            service: &group.service,
+            name: &group.name,
+            resource: &group.resource,
+            span_type: &group.span_type,
+            span_kind: &group.span_kind,
+            http_status_code: group.http_status_code,
+            peer_tags: &group.peer_tags,
+            synthetics: group.synthetics,
+            hits: group.hits,
+            top_level_hits: group.top_level_hits,
+            errors: group.errors,
+            duration_ns: group.duration,
+            p50_ns: quantile(0.5),
+            p95_ns: quantile(0.95),
+            p99_ns: quantile(0.99),
+        }
+    }
+}

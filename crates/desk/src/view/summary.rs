@@ -1,0 +1,133 @@
+//! The end of a session at a terminal: what ran, how often, how long, and the agent's books.
+
+use super::Closing;
+use super::text::{clean, count, duration, grouped, shorten, size, trace_id, truncate, width};
+use super::tree::{BOLD, DIM, RED, Tree};
+use crate::tally::{Row, Tally};
+
+/// Rows of the table; the rest is said to be there.
+const ROWS_SHOWN_MAX: usize = 20;
+/// Columns of a service or operation at most.
+const NAME_WIDTH_MAX: usize = 34;
+
+/// The summary and the books.
+pub(crate) fn text(tree: &mut Tree, tally: &Tally, closing: &Closing) -> String {
+    let total = tree.width();
+    let mut out = String::from("\n");
+    let rule = |label: &str| format!("── {label} {}", "─".repeat(total.saturating_sub(width(label) + 4)));
+    out.push_str(&tree.paint.with(DIM, &rule(&headline(tally))));
+    out.push('\n');
+    if tally.spans == 0 {
+        out.push_str("  No traces arrived. Is the program instrumented, and does it send to this agent?\n");
+    } else {
+        out.push('\n');
+        table(tree, tally, &mut out);
+        slowest(tree, tally, total, &mut out);
+    }
+    if !tally.passed.is_empty() {
+        out.push_str(&format!("\n{}\n", tree.paint.with(BOLD, "  also received")));
+        for (path, (requests, bytes)) in &tally.passed {
+            out.push_str(&format!(
+                "  {}  {}  {}\n",
+                truncate(&clean(path), 60),
+                count(*requests, "request"),
+                size(*bytes)
+            ));
+        }
+    }
+    if tally.refused > 0 {
+        let refused = format!("\n  {} could not be decoded\n", count(tally.refused, "request"));
+        out.push_str(&tree.paint.with(RED, &refused));
+    }
+    if !closing.report.is_empty() {
+        out.push('\n');
+        for line in closing.report.lines() {
+            out.push_str(&format!("{}\n", clean(line)));
+        }
+    }
+    out
+}
+
+fn headline(tally: &Tally) -> String {
+    let mut parts = vec![count(tally.traces() as u64, "trace"), count(tally.spans, "span")];
+    if tally.errors > 0 {
+        parts.push(count(tally.errors, "error"));
+    }
+    parts.join(", ")
+}
+
+fn table(tree: &mut Tree, tally: &Tally, out: &mut String) {
+    let mut rows: Vec<_> = tally.rows.iter().collect();
+    // Services together, the busiest operation first; without a random order between equals.
+    rows.sort_by(|(a, x), (b, y)| a.0.cmp(&b.0).then(y.spans.cmp(&x.spans)).then(a.1.cmp(&b.1)));
+    let column = |title: &str, of: fn(&(String, String)) -> &str| {
+        let widest =
+            rows.iter().take(ROWS_SHOWN_MAX).map(|(key, _)| width(&clean(of(key)))).max().unwrap_or(0);
+        widest.clamp(title.len(), NAME_WIDTH_MAX)
+    };
+    let services = column("service", |key| &key.0);
+    let names = column("operation", |key| &key.1);
+    let title = format!(
+        "  {:<services$}  {:<names$}  {:>8}  {:>7}  {:>8}  {:>8}",
+        "service", "operation", "spans", "errors", "p50", "p95"
+    );
+    out.push_str(&format!("{}\n", tree.paint.with(DIM, &title)));
+    let mut above = None;
+    for ((service, name), row) in rows.iter().take(ROWS_SHOWN_MAX) {
+        let shown = if above == Some(service) { String::new() } else { padded(&clean(service), services) };
+        let colour = tree.paint.service(&clean(service));
+        above = Some(service);
+        let errors = format!("{:>7}", if row.errors > 0 { grouped(row.errors) } else { "·".to_owned() });
+        let errors = tree.paint.with(if row.errors > 0 { RED } else { DIM }, &errors);
+        out.push_str(&format!(
+            "  {}{}  {}  {:>8}  {errors}  {}  {}\n",
+            tree.paint.with(&colour, &shown),
+            " ".repeat(services.saturating_sub(width(&shown))),
+            padded(&clean(name), names),
+            grouped(row.spans),
+            quantile(tree, row, 0.5),
+            quantile(tree, row, 0.95),
+        ));
+    }
+    if let Some(more) = rows.len().checked_sub(ROWS_SHOWN_MAX).filter(|more| *more > 0) {
+        out.push_str(&format!(
+            "{}\n",
+            tree.paint.with(DIM, &format!("  … and {}", count(more as u64, "more operation")))
+        ));
+    }
+}
+
+/// A text in exactly `columns` columns.
+fn padded(text: &str, columns: usize) -> String {
+    let text = shorten(text, columns);
+    let blank = " ".repeat(columns.saturating_sub(width(&text)));
+    format!("{text}{blank}")
+}
+
+fn quantile(tree: &Tree, row: &Row, q: f64) -> String {
+    match row.latency.quantile(q) {
+        // The cast saturates; a histogram holds no value that does not fit.
+        Some(value) => format!("{:>8}", duration(value as i64)),
+        None => tree.paint.with(DIM, &format!("{:>8}", "·")),
+    }
+}
+
+fn slowest(tree: &mut Tree, tally: &Tally, total: usize, out: &mut String) {
+    if tally.slowest.is_empty() {
+        return;
+    }
+    out.push_str(&format!("\n{}\n", tree.paint.with(DIM, "  slowest")));
+    for slow in &tally.slowest {
+        let service = clean(&slow.service);
+        let id = trace_id(slow.trace_id.0, slow.trace_id.1);
+        let room = total.saturating_sub(width(&service) + id.len() + 24);
+        let colour = tree.paint.service(&service);
+        out.push_str(&format!(
+            "  {:>8}  {}  {}  {}\n",
+            duration(slow.duration),
+            tree.paint.with(&colour, &service),
+            shorten(&clean(&slow.resource), room),
+            tree.paint.with(DIM, &format!("trace {id}")),
+        ));
+    }
+}

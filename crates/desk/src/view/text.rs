@@ -1,0 +1,184 @@
+//! Text for a terminal: harmless, one line, as wide as there is room, in units people read.
+
+use std::borrow::Cow;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Stands for a character that would act on the terminal instead of being shown.
+const NEUTRAL: char = '\u{fffd}';
+/// Characters looked at of one string: no terminal line holds more, even of zero-width ones.
+const CHARS_READ_MAX: usize = 4_000;
+
+/// Makes foreign text harmless: no control characters or escape sequences, nothing that reorders
+/// or hides what follows, white space of any kind and length as one space.
+pub(crate) fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len().min(CHARS_READ_MAX));
+    for character in text.trim().chars().take(CHARS_READ_MAX) {
+        let shown = match character {
+            character if character.is_whitespace() => ' ',
+            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or(NEUTRAL),
+            '\u{7f}'..='\u{9f}' => NEUTRAL,
+            // Bidirectional controls, zero-width characters, language tags.
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => NEUTRAL,
+            '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => {
+                NEUTRAL
+            }
+            character => character,
+        };
+        if !(shown == ' ' && cleaned.ends_with(' ')) {
+            cleaned.push(shown);
+        }
+    }
+    cleaned
+}
+
+/// Columns a clean text takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts the middle out of a clean text that is wider than `max` columns.
+pub(crate) fn shorten(text: &str, max: usize) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let Some(room) = max.checked_sub(1) else { return Cow::Borrowed("") };
+    let tail = room / 3;
+    let head: String = take_width(text.chars(), room - tail).collect();
+    let mut end: Vec<char> = take_width(text.chars().rev(), tail).collect();
+    end.reverse();
+    Cow::Owned(format!("{}…{}", head.trim_end(), end.into_iter().collect::<String>().trim_start()))
+}
+
+/// Cuts the end off a clean text that is wider than `max` columns.
+pub(crate) fn truncate(text: &str, max: usize) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let Some(room) = max.checked_sub(1) else { return Cow::Borrowed("") };
+    Cow::Owned(take_width(text.chars(), room).chain(['…']).collect())
+}
+
+fn take_width(characters: impl Iterator<Item = char>, max: usize) -> impl Iterator<Item = char> {
+    let mut used = 0;
+    characters.take_while(move |character| {
+        used += character.width().unwrap_or(0);
+        used <= max
+    })
+}
+
+/// A duration of nanoseconds in three digits and the unit that suits it: `231 ms`, `1.20 s`.
+/// Units below a minute take two columns, so that right-aligned durations align.
+pub(crate) fn duration(nanoseconds: i64) -> String {
+    let nanoseconds = nanoseconds.max(0);
+    let seconds = nanoseconds / 1_000_000_000;
+    match nanoseconds {
+        0 => "0 ns".to_owned(),
+        1..1_000 => format!("{nanoseconds} ns"),
+        1_000..999_500 => format!("{} µs", three_digits(nanoseconds as f64 / 1e3)),
+        999_500..999_500_000 => format!("{} ms", three_digits(nanoseconds as f64 / 1e6)),
+        999_500_000..59_950_000_000 => format!("{} s ", three_digits(nanoseconds as f64 / 1e9)),
+        _ if seconds < 3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A size in bytes, in three digits: `1.23 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..999_500 => format!("{} kB", three_digits(bytes as f64 / 1e3)),
+        _ => format!("{} MB", three_digits(bytes as f64 / 1e6)),
+    }
+}
+
+/// A count with its noun: `1 span`, `12,345 spans`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A trace id as W3C writes it, or its low half where that is all there is.
+pub(crate) fn trace_id(high: u64, low: u64) -> String {
+    if high == 0 { format!("{low:016x}") } else { format!("{high:016x}{low:016x}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_and_controls_are_neutralised() {
+        assert_eq!(clean("a\u{1b}[31mred\u{7}\u{9b}2J"), "a␛[31mred␇\u{fffd}2J");
+        assert_eq!(clean("\u{202e}evil\u{200b}\u{feff}\u{0}"), "\u{fffd}evil\u{fffd}\u{fffd}␀");
+        for text in ["\u{1b}]0;title\u{7}", "\r\n\u{85}\u{2028}", "\u{90}q", "\u{7f}\u{8}"] {
+            assert!(!clean(text).chars().any(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_becomes_one_space() {
+        assert_eq!(clean("  SELECT *\n\t  FROM a\r\n"), "SELECT * FROM a");
+    }
+
+    #[test]
+    fn long_text_loses_its_middle_and_wide_characters_count_twice() {
+        assert_eq!(shorten("SELECT name FROM products", 13), "SELECT n…ucts");
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(shorten("anything", 0), "");
+        let wide = "漢字漢字漢字漢字漢字";
+        assert_eq!(width(wide), 20);
+        assert!(width(&shorten(wide, 11)) <= 11);
+        assert!(width(&truncate(wide, 11)) <= 11);
+    }
+
+    #[test]
+    fn durations_have_three_digits_and_align() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_234, "1.23 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (23_456_000, "23.5 ms"),
+            (231_000_000, "231 ms"),
+            (1_204_000_000, "1.20 s "),
+            (61_000_000_000, "1m 01s"),
+            (3_720_000_000_000, "1h 02m"),
+            (-5, "0 ns"),
+        ];
+        for (nanoseconds, expected) in cases {
+            assert_eq!(duration(nanoseconds), expected);
+        }
+    }
+
+    #[test]
+    fn counts_and_sizes_read_well() {
+        assert_eq!(count(1, "span"), "1 span");
+        assert_eq!(count(1_234_567, "span"), "1,234,567 spans");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_234_000), "1.23 MB");
+        assert_eq!(trace_id(0, 0xab), "00000000000000ab");
+    }
+}

@@ -8,6 +8,8 @@ pub mod error;
 pub mod intake;
 pub mod msgpack;
 mod protobuf;
+pub mod sketch;
+pub mod stats;
 pub mod traces;
 
 pub use error::{DecodeError, ErrorKind};

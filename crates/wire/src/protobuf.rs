@@ -45,6 +45,17 @@ pub(crate) fn varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
+/// A signed number as `sint32` writes it: small whichever its sign.
+pub(crate) fn zigzag32(value: i32) -> u32 {
+    (value << 1 ^ value >> 31) as u32
+}
+
+/// The `sint32` of a varint, of which only the low 32 bits count.
+pub(crate) fn unzigzag32(value: u64) -> i32 {
+    let value = value as u32;
+    (value >> 1) as i32 ^ -((value & 1) as i32)
+}
+
 /// Appends a varint field, unless it is 0.
 #[inline]
 pub(crate) fn varint_field(field: u8, value: u64, out: &mut Vec<u8>) {
@@ -209,12 +220,6 @@ impl<'a> Reader<'a> {
         Err(DecodeError::malformed(self.offset, what))
     }
 
-    /// A signed integer in zigzag form.
-    pub(crate) fn zigzag32(&mut self, what: &'static str) -> Result<i32, DecodeError> {
-        let value = self.varint(what)? as u32;
-        Ok((value >> 1) as i32 ^ -((value & 1) as i32))
-    }
-
     pub(crate) fn fixed64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(*self.take(what)?))
     }
@@ -257,5 +262,52 @@ impl<'a> Reader<'a> {
             }
             None => Err(DecodeError::eof(self.end, what)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_take_the_fewest_bytes() {
+        for bits in 0..64 {
+            for value in [1 << bits, (1 << bits) - 1, u64::MAX >> (63 - bits)] {
+                let mut out = Vec::new();
+                varint(value, &mut out);
+                assert_eq!(out.len(), varint_len(value), "{value}");
+                assert_eq!(Reader::new(&out).varint("a varint").unwrap(), value);
+                assert!(out.len() == 1 || *out.last().unwrap() != 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_varint_ends_after_ten_bytes() {
+        assert!(Reader::new(&[0xff; 11]).varint("a varint").is_err());
+        assert!(Reader::new(&[0xff; 5]).varint("a varint").is_err());
+    }
+
+    #[test]
+    fn a_message_is_framed_right_however_wrong_the_guess_of_its_length_was() {
+        for length in [0_usize, 1, 127, 128, 16_383, 16_384, 3_000_000] {
+            for guess in [0_usize, 127, 128, 16_384, usize::MAX] {
+                let mut out = b"before".to_vec();
+                message(3, guess, &mut out, |out| out.resize(out.len() + length, 7));
+                let mut reader = Reader::new(&out[6..]);
+                assert_eq!(reader.field().unwrap(), Some((3, Wire::Bytes)));
+                assert_eq!(reader.bytes("a message").unwrap(), vec![7; length]);
+                assert_eq!(reader.remaining(), 0);
+                assert_eq!(out.len(), 6 + 1 + varint_len(length as u64) + length);
+            }
+        }
+    }
+
+    #[test]
+    fn zigzag_keeps_every_number() {
+        for value in [0, 1, -1, 63, -64, i32::MAX, i32::MIN] {
+            assert_eq!(unzigzag32(u64::from(zigzag32(value))), value);
+        }
+        assert_eq!((zigzag32(-1), zigzag32(1), zigzag32(i32::MIN)), (1, 2, u32::MAX));
     }
 }

@@ -86,8 +86,8 @@ pub fn backoff(attempt: u32, now: Instant, deadline: Option<Instant>, jitter: f6
     // losses.md L153: the shift cannot overflow and a jitter of zero divides nothing.
     let doubled = 1_u32.checked_shl(attempt).and_then(|factor| BACKOFF_BASE.checked_mul(factor));
     let bound = doubled.map_or(BACKOFF_MAX, |bound| bound.min(BACKOFF_MAX));
-    // `max` before `min`: of NaN and a number both return the number.
-    wait(now, deadline, bound.mul_f64(jitter.max(0.0).min(1.0)))
+    let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
+    wait(now, deadline, bound.mul_f64(jitter))
 }
 
 fn again(

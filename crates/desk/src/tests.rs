@@ -244,7 +244,12 @@ fn the_summary_tells_services_latencies_the_slowest_and_the_books() {
     order().iter().for_each(|span| tally.add_span(span));
     tally.add_stats(&stats());
     tally.add_passed("/api/v2/apmtelemetry", 12_345);
-    let report = "lastlight: 46 spans accepted, 46 delivered; stopped in 12 ms".to_owned();
+    let accounts = Books::default();
+    accounts.accept(Signal::Traces, 1_046).delivered();
+    accounts.accept(Signal::Traces, 3).dropped(Why::Sampled);
+    accounts.accept(Signal::Traces, 1).dropped(Why::Deadline);
+    let books = Signal::ALL.iter().map(|signal| (*signal, accounts.book(*signal))).collect();
+    let report = "stopped in 12 ms".to_owned();
     let expected = "
 ── 1 trace, 46 spans, 3 errors ─────────────────────────────────────────────────────────────────────
 
@@ -263,9 +268,14 @@ fn the_summary_tells_services_latencies_the_slowest_and_the_books() {
   also received
   /api/v2/apmtelemetry  1 request  12.3 kB
 
-lastlight: 46 spans accepted, 46 delivered; stopped in 12 ms
+  books      accepted  delivered   dropped
+  traces        1,050      1,046         4  spans: 3 sampled, 1 deadline
+  stats             0          0         0  groups
+  proxied           0          0         0  requests
+
+stopped in 12 ms
 ";
-    assert_eq!(tree(100).finish(&tally, &Closing { report, books: Vec::new() }), expected);
+    assert_eq!(tree(100).finish(&tally, &Closing { report, books }), expected);
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) fn text(tree: &mut Tree, tally: &Tally, closing: &Closing) -> String 
         let refused = format!("\n  {} could not be decoded\n", count(tally.refused, "request"));
         out.push_str(&tree.paint.with(RED, &refused));
     }
+    books(tree, closing, &mut out);
     if !closing.report.is_empty() {
         out.push('\n');
         for line in closing.report.lines() {
@@ -46,6 +47,33 @@ pub(crate) fn text(tree: &mut Tree, tally: &Tally, closing: &Closing) -> String 
         }
     }
     out
+}
+
+/// What the agent accepted and what became of it; what was sent as something else (the unit) apart.
+fn books(tree: &Tree, closing: &Closing, out: &mut String) {
+    if closing.books.is_empty() {
+        return;
+    }
+    let title = format!("\n  {:<8}  {:>9}  {:>9}  {:>8}", "books", "accepted", "delivered", "dropped");
+    out.push_str(&format!("{}\n", tree.paint.with(DIM, &title)));
+    for (signal, book) in &closing.books {
+        let dropped: u64 = book.drops().map(|(_, units)| units).sum();
+        let code = if book.lost() > 0 { RED } else { "" };
+        let dropped = tree.paint.with(code, &format!("{:>8}", grouped(dropped)));
+        let mut why: Vec<_> =
+            book.drops().map(|(why, units)| format!("{} {}", grouped(units), why.name())).collect();
+        if book.held > 0 {
+            why.push(format!("{} still held", grouped(book.held)));
+        }
+        let why = if why.is_empty() { String::new() } else { format!(": {}", why.join(", ")) };
+        out.push_str(&format!(
+            "  {:<8}  {:>9}  {:>9}  {dropped}  {}{why}\n",
+            signal.name(),
+            grouped(book.accepted),
+            grouped(book.delivered),
+            tree.paint.with(DIM, signal.unit()),
+        ));
+    }
 }
 
 fn headline(tally: &Tally) -> String {

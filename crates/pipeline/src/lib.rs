@@ -7,5 +7,6 @@
 pub mod batch;
 pub mod config;
 pub mod facts;
+pub mod obfuscate;
 pub mod queue;
 pub mod retry;

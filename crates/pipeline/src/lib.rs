@@ -10,3 +10,5 @@ pub mod facts;
 pub mod obfuscate;
 pub mod queue;
 pub mod retry;
+pub mod sample;
+pub mod stats;

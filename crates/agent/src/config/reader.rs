@@ -1,0 +1,190 @@
+//! Reading by the table: aliases, defaults, errors and where each value came from.
+
+use super::parse::{self, Why};
+use super::secret::mask;
+use super::source::Strings;
+use super::table::{self, Kind, Setting};
+use super::{ConfigError, Said, Source};
+use std::time::Duration;
+
+/// Characters of a value that an error or the report shows.
+const SHOWN_MAX_CHARACTERS: usize = 200;
+
+/// Reads settings one after another and keeps what was said and what was wrong.
+pub(super) struct Reader<'a> {
+    strings: &'a dyn Strings,
+    pub(super) said: Vec<Said>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(strings: &'a dyn Strings) -> Self {
+        let mut reader = Self { strings, said: Vec::new(), errors: Vec::new(), warnings: Vec::new() };
+        for name in strings.unreadable() {
+            if let Some(setting) = table::find(&name) {
+                reader.errors.push(ConfigError {
+                    variable: name,
+                    value: Some("(not UTF-8)".into()),
+                    why: "its value is not text".into(),
+                    allowed: setting.kind.allowed(),
+                });
+            }
+        }
+        reader
+    }
+
+    /// A setting that has a default. After an error the default stands in, so that reading goes on.
+    pub(super) fn value<T>(
+        &mut self,
+        setting: &'static Setting,
+        parse: impl Fn(&str) -> Result<T, Why>,
+    ) -> T {
+        match self.optional(setting, &parse) {
+            Some(value) => value,
+            None => parse(setting.default).expect("the table's defaults are valid"),
+        }
+    }
+
+    /// A setting that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        setting: &'static Setting,
+        parse: impl Fn(&str) -> Result<T, Why>,
+    ) -> Option<T> {
+        let Some((name, text)) = self.find(setting) else {
+            self.said.push(Said { setting, text: setting.default.to_owned(), source: Source::Default });
+            return if setting.default.is_empty() { None } else { parse(setting.default).ok() };
+        };
+        let parsed = parse(&text);
+        let parsed = match parsed {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.errors.push(ConfigError {
+                    variable: name.to_owned(),
+                    value: Some(shown(setting, &text)),
+                    why,
+                    allowed: setting.kind.allowed(),
+                });
+                None
+            }
+        };
+        self.said.push(Said { setting, text, source: Source::Variable(name) });
+        parsed
+    }
+
+    /// The first alias that is set to something, with a warning about others that say something else.
+    fn find(&mut self, setting: &'static Setting) -> Option<(&'static str, String)> {
+        let mut found: Option<(&'static str, String)> = None;
+        for name in setting.names {
+            let Some(text) = self.strings.get(name) else { continue };
+            let text = text.trim();
+            match &found {
+                _ if text.is_empty() => {}
+                None => found = Some((name, text.to_owned())),
+                Some((winner, first)) if first != text => {
+                    self.warnings.push(format!("{name} is ignored: {winner} is set too and wins"));
+                }
+                Some(_) => {}
+            }
+        }
+        found
+    }
+
+    pub(super) fn boolean(&mut self, setting: &'static Setting) -> bool {
+        self.value(setting, parse::boolean)
+    }
+
+    pub(super) fn text(&mut self, setting: &'static Setting) -> Option<String> {
+        self.optional(setting, |text| Ok(text.to_owned()))
+    }
+
+    pub(super) fn integer(&mut self, setting: &'static Setting) -> i64 {
+        let Kind::Integer { min, max, .. } = setting.kind else { unreachable!("{}", setting.name()) };
+        self.value(setting, |text| parse::integer(text, min, max))
+    }
+
+    pub(super) fn decimal(&mut self, setting: &'static Setting) -> f64 {
+        let Kind::Decimal { min, max, .. } = setting.kind else { unreachable!("{}", setting.name()) };
+        self.value(setting, |text| parse::decimal(text, min, max))
+    }
+
+    pub(super) fn bytes(&mut self, setting: &'static Setting) -> usize {
+        let Kind::Bytes { min, max } = setting.kind else { unreachable!("{}", setting.name()) };
+        usize::try_from(self.value(setting, |text| parse::bytes(text, min, max))).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn duration(&mut self, setting: &'static Setting) -> Duration {
+        let Kind::Duration { min_ms, max_ms } = setting.kind else { unreachable!("{}", setting.name()) };
+        let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(max_ms));
+        self.value(setting, |text| parse::duration(text, min, max))
+    }
+
+    /// One of the words of the setting, in lower case; empty when it is not set and has no default.
+    pub(super) fn choice(&mut self, setting: &'static Setting) -> String {
+        let Kind::Choice(words) = setting.kind else { unreachable!("{}", setting.name()) };
+        let parse = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            if words.contains(&text.as_str()) { Ok(text) } else { Err("it is none of the words".to_owned()) }
+        };
+        self.optional(setting, parse).unwrap_or_else(|| setting.default.to_owned())
+    }
+
+    /// An error that involves more than one setting.
+    pub(super) fn conflict(&mut self, setting: &'static Setting, why: String) {
+        let said = self.said.iter().rev().find(|said| std::ptr::eq(said.setting, setting));
+        let (variable, value) = match said {
+            Some(Said { source: Source::Variable(name), text, .. }) => (*name, shown(setting, text)),
+            Some(said) => (setting.name(), shown(setting, &said.text)),
+            None => (setting.name(), String::new()),
+        };
+        let variable = variable.to_owned();
+        self.errors.push(ConfigError { variable, value: Some(value), why, allowed: setting.kind.allowed() });
+    }
+
+    /// Notes what is in effect in place of a default.
+    pub(super) fn replace_default(&mut self, setting: &'static Setting, text: &str, how: &str) {
+        if let Some(said) = self.said.iter_mut().rev().find(|said| std::ptr::eq(said.setting, setting)) {
+            text.clone_into(&mut said.text);
+            said.source = Source::Platform(how.to_owned());
+        }
+    }
+}
+
+/// A value for people: secrets masked, long ones cut.
+pub(super) fn shown(setting: &Setting, text: &str) -> String {
+    let text = match setting.kind {
+        _ if text.is_empty() => String::new(),
+        Kind::Secret => mask(text),
+        Kind::ProxyUrl => without_password(text),
+        Kind::EndpointMap => match parse::endpoint_map(text) {
+            Ok(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(url, key)| format!("{url} ({key})")).collect();
+                pairs.join(", ")
+            }
+            Err(_) => mask(""),
+        },
+        Kind::Url | Kind::UrlOrSite if text.contains('@') => without_password(text),
+        _ => text.to_owned(),
+    };
+    let mut characters = text.chars();
+    let cut: String = characters.by_ref().take(SHOWN_MAX_CHARACTERS).map(printable).collect();
+    if characters.next().is_some() { format!("{cut}…") } else { cut }
+}
+
+/// A URL whose user and password are hidden.
+fn without_password(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{}@{host}", mask("")),
+        None => text.to_owned(),
+    }
+}
+
+/// Control characters must not reach a terminal.
+fn printable(c: char) -> String {
+    if c.is_control() { c.escape_default().collect() } else { c.to_string() }
+}

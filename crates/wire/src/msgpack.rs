@@ -84,6 +84,18 @@ impl<'a> Reader<'a> {
     /// When something else is next, or the body ends within it.
     #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        // Nearly all strings are short: this much is worth inlining everywhere.
+        if let [marker @ 0xa0..=0xbf, rest @ ..] = self.rest
+            && let Some((bytes, rest)) = rest.split_at_checked(usize::from(marker & 0x1f))
+        {
+            self.rest = rest;
+            return Ok(bytes);
+        }
+        self.long_bytes(what)
+    }
+
+    #[inline(never)]
+    fn long_bytes(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let length = match self.marker(what)? {
             marker @ 0xa0..=0xbf => usize::from(marker & 0x1f),
             0xd9 | 0xc4 => usize::from(self.take::<1>(what)?[0]),

@@ -18,8 +18,10 @@ const SPAN_LIKELY_BYTES: usize = 600;
 /// Writes chunks.
 #[derive(Clone, Debug)]
 pub struct TraceEncoder {
-    /// Entries of `Span.meta`.
+    /// Entries of `Span.meta`, for spans that are not named `skip_name`.
     span_tags: Vec<u8>,
+    /// Entries of `Span.meta`, for every span.
+    always: Vec<u8>,
     skip_name: Option<Box<str>>,
 }
 
@@ -31,14 +33,23 @@ impl TraceEncoder {
         for (key, value) in span_tags {
             map_entry(SPAN_META, key.as_bytes(), value.as_bytes(), &mut encoded);
         }
-        Self { span_tags: encoded, skip_name: skip_name.map(Box::from) }
+        Self { span_tags: encoded, always: Vec::new(), skip_name: skip_name.map(Box::from) }
+    }
+
+    /// Adds tags to every span, whatever its name.
+    #[must_use]
+    pub fn always(mut self, tags: &[(String, String)]) -> Self {
+        for (key, value) in tags {
+            map_entry(SPAN_META, key.as_bytes(), value.as_bytes(), &mut self.always);
+        }
+        self
     }
 
     /// Appends one `chunks` field of a `TracerPayload` with the priority, origin, tags and dropped flag of
     /// `chunk` and the given `spans`: all of the chunk's or a part of them, so that a chunk that is too big for
     /// one payload can be split.
     pub fn chunk(&self, chunk: &Chunk<'_>, spans: &[Span<'_>], out: &mut Vec<u8>) {
-        let likely = spans.len().saturating_mul(SPAN_LIKELY_BYTES + self.span_tags.len());
+        let likely = spans.len().saturating_mul(SPAN_LIKELY_BYTES + self.span_tags.len() + self.always.len());
         message(6, likely, out, |out| {
             // An int32 is written sign-extended to 64 bits.
             varint_field(1, i64::from(chunk.priority) as u64, out);
@@ -100,6 +111,7 @@ impl TraceEncoder {
             if self.skip_name.as_deref() != Some(span.name) {
                 out.extend_from_slice(&self.span_tags);
             }
+            out.extend_from_slice(&self.always);
             for (key, value) in &span.metrics {
                 map_entry_double(11, key.as_bytes(), *value, out);
             }

@@ -33,26 +33,68 @@ pub(super) fn spans<'a: 'b, 'b>(
 fn span<'a: 'b, 'b>(reader: &mut Reader<'a>, arena: &'b Bump) -> Result<Span<'b>, DecodeError> {
     let mut span = Span::new_in(arena);
     for _ in 0..reader.map("a span")? {
-        match reader.bytes("the name of a span's field")? {
-            b"service" => span.service = reader.text(arena, "the service of a span")?,
-            b"name" => span.name = reader.text(arena, "the name of a span")?,
-            b"resource" => span.resource = reader.text(arena, "the resource of a span")?,
-            b"trace_id" => span.trace_id = reader.unsigned("the trace id of a span")?,
-            b"span_id" => span.span_id = reader.unsigned("the id of a span")?,
-            b"parent_id" => span.parent_id = reader.unsigned("the parent id of a span")?,
-            b"start" => span.start = reader.signed("the start of a span")?,
-            b"duration" => span.duration = reader.signed("the duration of a span")?,
-            b"error" => span.error = reader.signed32("the error of a span")?,
-            b"meta" => span.meta = text_map(reader, arena, SPARE_TAGS)?,
-            b"metrics" => span.metrics = float_map(reader, arena)?,
-            b"type" => span.span_type = reader.text(arena, "the type of a span")?,
-            b"meta_struct" => span.meta_struct = bytes_map(reader, arena)?,
-            b"span_links" => span.links = links(reader, arena)?,
-            b"span_events" => span.events = events(reader, arena)?,
-            _ => reader.skip()?,
+        match field(reader.bytes("the name of a span's field")?) {
+            Field::Service => span.service = reader.text(arena, "the service of a span")?,
+            Field::Name => span.name = reader.text(arena, "the name of a span")?,
+            Field::Resource => span.resource = reader.text(arena, "the resource of a span")?,
+            Field::TraceId => span.trace_id = reader.unsigned("the trace id of a span")?,
+            Field::SpanId => span.span_id = reader.unsigned("the id of a span")?,
+            Field::ParentId => span.parent_id = reader.unsigned("the parent id of a span")?,
+            Field::Start => span.start = reader.signed("the start of a span")?,
+            Field::Duration => span.duration = reader.signed("the duration of a span")?,
+            Field::Error => span.error = reader.signed32("the error of a span")?,
+            Field::Meta => span.meta = text_map(reader, arena, SPARE_TAGS)?,
+            Field::Metrics => span.metrics = float_map(reader, arena)?,
+            Field::Type => span.span_type = reader.text(arena, "the type of a span")?,
+            Field::MetaStruct => span.meta_struct = bytes_map(reader, arena)?,
+            Field::SpanLinks => span.links = links(reader, arena)?,
+            Field::SpanEvents => span.events = events(reader, arena)?,
+            Field::Unknown => reader.skip()?,
         }
     }
     Ok(span)
+}
+
+enum Field {
+    Service,
+    Name,
+    Resource,
+    TraceId,
+    SpanId,
+    ParentId,
+    Start,
+    Duration,
+    Error,
+    Meta,
+    Metrics,
+    Type,
+    MetaStruct,
+    SpanLinks,
+    SpanEvents,
+    Unknown,
+}
+
+/// Finds a field by its name: the length first, then all its bytes at once.
+#[inline]
+fn field(name: &[u8]) -> Field {
+    match name.len() {
+        4 if name == b"name" => Field::Name,
+        4 if name == b"meta" => Field::Meta,
+        4 if name == b"type" => Field::Type,
+        5 if name == b"start" => Field::Start,
+        5 if name == b"error" => Field::Error,
+        7 if name == b"service" => Field::Service,
+        7 if name == b"span_id" => Field::SpanId,
+        7 if name == b"metrics" => Field::Metrics,
+        8 if name == b"resource" => Field::Resource,
+        8 if name == b"trace_id" => Field::TraceId,
+        8 if name == b"duration" => Field::Duration,
+        9 if name == b"parent_id" => Field::ParentId,
+        10 if name == b"span_links" => Field::SpanLinks,
+        11 if name == b"meta_struct" => Field::MetaStruct,
+        11 if name == b"span_events" => Field::SpanEvents,
+        _ => Field::Unknown,
+    }
 }
 
 /// Reads a map of text to text, with room for `spare` more entries.

@@ -96,7 +96,7 @@ fn report(name: &str, spans: usize, bytes: usize, time: Duration) {
 fn sql_mix() -> TracerPayload {
     let text = str::to_owned;
     let span = |trace: u64, place: u64| {
-        let sql = place % 3 != 0;
+        let sql = !place.is_multiple_of(3);
         let statement = format!(
             "SELECT o.id, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = {place}"
         );

@@ -1,13 +1,14 @@
 //! Statistics counted here, of spans whose tracer did not count them.
 
-use super::key::{Fixed, KeyBuffer, LISTS, TEXTS, read_group, read_texts};
+use super::key::{Fixed, KeyBuffer, LISTS, TEXTS, read_group};
 use super::peer::{Kind, PeerTags};
 use super::sketch::DdSketch;
-use super::table::{Bucket, Counted, Totals, Views};
+use super::table::{Bucket, Counted, Totals, Views, merge_receipt};
+use super::view::{View, read_view, shared_view, write_view};
 use crate::config::StatsConfig;
 use crate::facts::SpanFacts;
 use model::sketch::Sketch;
-use model::stats::{ClientStats, StatsBucket, StatsGroup, TraceRoot};
+use model::stats::{StatsBucket, StatsGroup, TraceRoot};
 use model::{Books, Chunk, Signal, Span};
 
 /// Length of a bucket.
@@ -34,29 +35,6 @@ const ADDITIONAL_VALUE_MAX_BYTES: usize = 200;
 const PEER_LIST: usize = 0;
 const ADDITIONAL_LIST: usize = 1;
 const _: () = assert!(ADDITIONAL_LIST < LISTS);
-
-/// What all spans of a chunk share: the key of the payload their statistics are sent in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct View<'v> {
-    /// Environment; never empty.
-    pub env: &'v str,
-    /// Host.
-    pub hostname: &'v str,
-    /// Version of the traced program.
-    pub version: &'v str,
-    /// Container of the traced program.
-    pub container_id: &'v str,
-    /// Commit of the traced program.
-    pub git_commit_sha: &'v str,
-    /// Image of the container.
-    pub image_tag: &'v str,
-    /// Language of the tracer.
-    pub lang: &'v str,
-    /// Main service of the process.
-    pub service: &'v str,
-    /// Comma-separated tags of the process.
-    pub process_tags: &'v str,
-}
 
 /// Counts spans by the reference's key in buckets of ten seconds.
 #[derive(Debug)]
@@ -258,11 +236,7 @@ impl Slow<'_> {
             hash = totals.hash(keys.buffer.bytes());
         }
         if bucket.find(hash, keys.buffer.bytes()).is_none() {
-            let receipt = self.books.accept(Signal::Stats, 1);
-            match &mut bucket.receipt {
-                Some(held) => held.merge(receipt),
-                None => bucket.receipt = Some(receipt),
-            }
+            merge_receipt(&mut bucket.receipt, self.books.accept(Signal::Stats, 1));
             return bucket.insert(hash, keys.buffer.bytes(), Counts::default(), totals);
         }
         bucket.find(hash, keys.buffer.bytes()).expect("found above")
@@ -392,49 +366,6 @@ fn export(view: &[u8], buckets: Vec<Bucket<Counts>>, books: &Books, random: &mut
     }
     stats.buckets.sort_unstable_by_key(|bucket| bucket.start);
     Counted { stats, receipt }
-}
-
-fn write_view(key: &mut KeyBuffer, view: &View<'_>) {
-    key.start(
-        Fixed::default(),
-        [
-            view.env,
-            view.hostname,
-            view.version,
-            view.container_id,
-            view.git_commit_sha,
-            view.image_tag,
-            view.lang,
-            view.service,
-            view.process_tags,
-            "",
-        ],
-    );
-}
-
-fn read_view(key: &[u8]) -> ClientStats {
-    let [env, hostname, version, container_id, git_commit_sha, image_tag, lang, service, process_tags, _] =
-        read_texts(key);
-    ClientStats {
-        process_tags_hash: super::process_tags_hash(&process_tags),
-        env,
-        hostname,
-        version,
-        container_id,
-        git_commit_sha,
-        image_tag,
-        lang,
-        service,
-        process_tags,
-        ..ClientStats::default()
-    }
-}
-
-/// The view of all views there is no room for.
-fn shared_view() -> Vec<u8> {
-    let mut key = KeyBuffer::default();
-    write_view(&mut key, &View { env: BLOCKED, version: BLOCKED, service: BLOCKED, ..View::default() });
-    key.bytes().to_vec()
 }
 
 /// The key of all keys there is no room for.

@@ -1,17 +1,26 @@
 //! Trace statistics: what is counted here, and what tracers counted themselves
 //! (`facts/trace-intake.md` §8, §9).
 
+pub mod client;
+#[cfg(test)]
+mod client_tests;
 mod concentrator;
+#[cfg(test)]
+mod concentrator_tests;
 mod key;
 mod peer;
 pub mod sketch;
 #[cfg(test)]
 mod sketch_tests;
+pub mod split;
 mod table;
+mod view;
 
-pub use concentrator::{BLOCKED, BUCKET_NS, Concentrator, View};
+pub use client::ClientAggregator;
+pub use concentrator::{BLOCKED, BUCKET_NS, Concentrator};
 pub use peer::PEER_TAGS;
 pub use table::Counted;
+pub use view::View;
 
 /// Hash by which the reference names process tags: FNV-1a of the sorted tags, NUL between them; 0
 /// without tags.

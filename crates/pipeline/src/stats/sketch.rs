@@ -19,13 +19,15 @@ const DENSE_STEP_BINS: usize = 32;
 /// Output bins one input bin may be spread over when sketches of two accuracies meet.
 const SPREAD_MAX_BINS: i32 = 256;
 
-/// How values map to bins by their logarithm.
+/// How values map to bins by their logarithm (`interpolation` 0), or something close to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct LogMapping {
     gamma: f64,
     /// 1 / ln(gamma).
     multiplier: f64,
     offset: f64,
+    /// Anything but 0 approximates the logarithm in a way of its own: such bins meet their like only.
+    interpolation: i32,
 }
 
 /// The reference agent's mapping.
@@ -33,12 +35,13 @@ const REFERENCE: LogMapping = LogMapping {
     gamma: (1.0 + RELATIVE_ACCURACY) / (1.0 - RELATIVE_ACCURACY),
     multiplier: 49.998_333_288_886_78,
     offset: 0.0,
+    interpolation: 0,
 };
 
 impl LogMapping {
-    /// `None` for mappings that are not logarithmic or make no sense.
+    /// `None` for mappings that make no sense.
     fn of(mapping: &Mapping) -> Option<Self> {
-        let usable = mapping.interpolation == 0 && mapping.gamma > 1.0 && mapping.gamma.is_finite();
+        let usable = mapping.gamma > 1.0 && mapping.gamma.is_finite();
         let multiplier = 1.0 / mapping.gamma.ln();
         let multiplier =
             if (multiplier - REFERENCE.multiplier).abs() < 1e-9 { REFERENCE.multiplier } else { multiplier };
@@ -46,6 +49,7 @@ impl LogMapping {
             gamma: mapping.gamma,
             multiplier,
             offset: mapping.index_offset,
+            interpolation: mapping.interpolation,
         })
     }
 
@@ -65,7 +69,9 @@ impl LogMapping {
     }
 
     fn same_bins(&self, other: &Self) -> bool {
-        (self.multiplier - other.multiplier).abs() < 1e-9 && (self.offset - other.offset).abs() < 1e-9
+        self.interpolation == other.interpolation
+            && (self.multiplier - other.multiplier).abs() < 1e-9
+            && (self.offset - other.offset).abs() < 1e-9
     }
 }
 
@@ -87,7 +93,7 @@ impl Default for DdSketch {
 }
 
 impl DdSketch {
-    /// Reads a sketch. `None` when its mapping is not logarithmic: its bins mean something else.
+    /// Reads a sketch. `None` when its mapping makes no sense.
     pub fn from_model(sketch: &Sketch) -> Option<Self> {
         if is_empty(sketch) {
             return Some(Self::default());
@@ -130,14 +136,19 @@ impl DdSketch {
     }
 
     /// Adds all values of another sketch, and returns by how many bytes this one grew. Where the two
-    /// map differently both are first brought to the reference's mapping.
+    /// map differently both are first brought to the reference's mapping. That takes logarithmic
+    /// mappings; otherwise nothing is added, and [`unmergeable`] tells before.
     pub fn merge(&mut self, other: &Self) -> usize {
         let before = self.held_bytes();
         if self.count() == 0.0 {
             self.mapping = other.mapping;
         }
+        let same = self.mapping.same_bins(&other.mapping);
+        if !same && (self.mapping.interpolation != 0 || other.mapping.interpolation != 0) {
+            return 0;
+        }
         self.zero_count += other.zero_count;
-        if self.mapping.same_bins(&other.mapping) {
+        if same {
             self.positive.merge(&other.positive, &self.mapping, &self.mapping);
             if let Some(negative) = &other.negative {
                 self.negative.get_or_insert_default().merge(negative, &self.mapping, &self.mapping);
@@ -214,6 +225,20 @@ pub fn is_empty(sketch: &Sketch) -> bool {
     count(sketch.zero_count) == 0.0
         && bins(&sketch.positive).next().is_none()
         && bins(&sketch.negative).next().is_none()
+}
+
+/// Tells sketches apart that [`DdSketch::merge`] cannot merge: 0 for all that can be.
+pub fn unmergeable(sketches: [&Sketch; 2]) -> u32 {
+    sketches.into_iter().filter(|sketch| sketch.mapping.interpolation != 0 && !is_empty(sketch)).fold(
+        0,
+        |tag, sketch| {
+            let Mapping { gamma, index_offset, interpolation } = sketch.mapping;
+            let mapping =
+                gamma.to_bits() ^ index_offset.to_bits().rotate_left(21) ^ u64::from(interpolation as u32);
+            let mixed = (mapping ^ u64::from(tag)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed >> 32) as u32 | 1
+        },
+    )
 }
 
 /// Heap bytes of a sketch as data.

@@ -25,7 +25,7 @@ pub struct Counted {
 /// All views.
 #[derive(Debug)]
 pub(super) struct Views<V> {
-    table: HashTable<View<V>>,
+    table: HashTable<ViewState<V>>,
     hasher: RandomState,
     /// Heap bytes below `table`.
     bytes: usize,
@@ -34,7 +34,7 @@ pub(super) struct Views<V> {
 
 /// One view; it goes when its last bucket does.
 #[derive(Debug)]
-pub(super) struct View<V> {
+pub(super) struct ViewState<V> {
     key: Box<[u8]>,
     pub(super) buckets: Vec<Bucket<V>>,
 }
@@ -105,7 +105,7 @@ impl<V> Views<V> {
         &'v mut self,
         key: &[u8],
         shared: impl FnOnce() -> Vec<u8>,
-    ) -> (&'v mut View<V>, Totals<'v>) {
+    ) -> (&'v mut ViewState<V>, Totals<'v>) {
         let Self { table, hasher, bytes, groups } = self;
         let mut hashed = hash(hasher, key);
         let mut owned = None;
@@ -119,7 +119,7 @@ impl<V> Views<V> {
             .entry(hashed, |view| *view.key == *key, |view| hash(hasher, &view.key))
             .or_insert_with(|| {
                 *bytes += key.len();
-                View { key: key.into(), buckets: Vec::new() }
+                ViewState { key: key.into(), buckets: Vec::new() }
             })
             .into_mut();
         (view, Totals { hasher, bytes, groups })
@@ -167,7 +167,7 @@ impl<V> Views<V> {
     }
 }
 
-impl<V> View<V> {
+impl<V> ViewState<V> {
     /// The bucket that starts at a time, made when there is none.
     #[inline]
     pub(super) fn bucket(&mut self, start_ns: i64, totals: &mut Totals<'_>) -> &mut Bucket<V> {
@@ -192,6 +192,16 @@ impl<V> Bucket<V> {
     #[inline]
     pub(super) fn find(&mut self, hash: u64, key: &[u8]) -> Option<&mut V> {
         self.groups.find_mut(hash, |(existing, _)| **existing == *key).map(|(_, value)| value)
+    }
+
+    /// The value of a key, made when there is none.
+    pub(super) fn find_or_insert(&mut self, hash: u64, key: &[u8], totals: &mut Totals<'_>)
+    where
+        V: Default,
+    {
+        if self.find(hash, key).is_none() {
+            self.insert(hash, key, V::default(), totals);
+        }
     }
 
     /// Inserts a key that was not found.
@@ -230,6 +240,14 @@ impl<V> Bucket<V> {
 
     pub(super) fn into_groups(self) -> impl Iterator<Item = (Box<[u8]>, V)> {
         self.groups.into_iter()
+    }
+}
+
+/// Adds a receipt to one that may not be there yet.
+pub(super) fn merge_receipt(held: &mut Option<Receipt>, receipt: Receipt) {
+    match held {
+        Some(held) => held.merge(receipt),
+        None => *held = Some(receipt),
     }
 }
 

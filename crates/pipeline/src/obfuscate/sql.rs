@@ -38,6 +38,7 @@ enum Last {
 fn attempt(statement: &str, tokens: &mut Tokens<'_>, out: &mut String) -> Result<(), Unreadable> {
     out.clear();
     out.reserve(statement.len() + statement.len() / 8);
+    let mut writer = Writer { statement, out, run_start: 0, run_end: 0 };
     let mut last = Last::Token(Kind::End);
     let mut groups = Groups::default();
     loop {
@@ -46,24 +47,94 @@ fn attempt(statement: &str, tokens: &mut Tokens<'_>, out: &mut String) -> Result
             break;
         }
         let (now, write) = filter(&token, last)?;
-        let (now, write) = groups.filter(now, write, last, out);
+        let (now, write) = groups.filter(now, write, last, &mut writer);
         if write != Write::Nothing {
             let glued = match now {
                 Last::Token(Kind::Comma) => true,
                 Last::Token(Kind::Equals) => last == Last::Token(Kind::Colon),
                 _ => false,
             };
-            if !glued && !out.is_empty() {
-                out.push(' ');
-            }
             match write {
-                Write::Placeholder => out.push('?'),
-                _ => write_text(statement, &token, tokens.literal_backslashes(), out),
+                Write::Placeholder => writer.fresh("?", glued),
+                _ => writer.token(&token, glued, tokens.literal_backslashes()),
             }
         }
         last = now;
     }
+    writer.flush();
     if out.is_empty() { Err(Unreadable) } else { Ok(()) }
+}
+
+/// Writes tokens with a space between them. Where the statement has them laid out like that already, which is the usual
+/// case, whole runs are copied at once.
+struct Writer<'w> {
+    statement: &'w str,
+    out: &'w mut String,
+    /// What of the statement is to be copied as it is.
+    run_start: usize,
+    run_end: usize,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn token(&mut self, token: &Token, glued: bool, literal_backslashes: bool) {
+        let Token { start, end, text, .. } = *token;
+        if text != Text::Verbatim {
+            return self.quoted(token, glued, literal_backslashes);
+        }
+        let follows = self.run_start < self.run_end
+            && if glued {
+                start == self.run_end
+            } else {
+                start == self.run_end + 1 && self.statement.as_bytes()[self.run_end] == b' '
+            };
+        if !follows {
+            self.flush();
+            self.space(glued);
+            self.run_start = start;
+        }
+        self.run_end = end;
+    }
+
+    /// Writes what is not part of the statement.
+    #[inline]
+    fn fresh(&mut self, text: &str, glued: bool) {
+        self.flush();
+        self.space(glued);
+        self.out.push_str(text);
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        self.out.push_str(&self.statement[self.run_start..self.run_end]);
+        self.run_start = self.run_end;
+    }
+
+    #[inline]
+    fn space(&mut self, glued: bool) {
+        if !glued && !self.out.is_empty() {
+            self.out.push(' ');
+        }
+    }
+
+    #[cold]
+    fn quoted(&mut self, token: &Token, glued: bool, literal_backslashes: bool) {
+        self.fresh("", glued);
+        let quote = &self.statement[token.end..=token.end];
+        if token.text == Text::Empty {
+            self.out.push_str(&self.statement[token.start - 1..token.start]);
+            self.out.push_str(quote);
+            return;
+        }
+        let mut characters = self.statement[token.start..token.end].chars();
+        while let Some(c) = characters.next() {
+            if quote.starts_with(c) || (c == '\\' && !literal_backslashes) {
+                self.out.extend(characters.next());
+            } else {
+                self.out.push(c);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,7 +192,7 @@ struct Groups {
 
 impl Groups {
     #[inline]
-    fn filter(&mut self, now: Last, write: Write, last: Last, out: &mut String) -> (Last, Write) {
+    fn filter(&mut self, now: Last, write: Write, last: Last, writer: &mut Writer<'_>) -> (Last, Write) {
         let groupable = matches!(now, Last::Groupable | Last::GroupableParenthesis);
         if (groupable && last == Last::Token(Kind::OpenParenthesis))
             || (self.groups > 0 && now == Last::Token(Kind::OpenParenthesis))
@@ -134,10 +205,7 @@ impl Groups {
         {
             // The parenthesis just dropped begins a nested query: give it back.
             *self = Self::default();
-            if !out.is_empty() {
-                out.push(' ');
-            }
-            out.push('(');
+            writer.fresh("(", false);
             return (now, write);
         }
         if groupable {
@@ -160,27 +228,5 @@ fn dropped(now: Last) -> Last {
     match now {
         Last::Token(Kind::OpenParenthesis) => Last::GroupableParenthesis,
         _ => Last::Groupable,
-    }
-}
-
-fn write_text(statement: &str, token: &Token, literal_backslashes: bool, out: &mut String) {
-    let text = &statement[token.start..token.end];
-    match token.text {
-        Text::Verbatim => out.push_str(text),
-        Text::Empty => {
-            out.push_str(&statement[token.start - 1..token.start]);
-            out.push_str(&statement[token.end..=token.end]);
-        }
-        Text::Unescape => {
-            let quote = statement[token.end..].chars().next();
-            let mut characters = text.chars();
-            while let Some(c) = characters.next() {
-                if Some(c) == quote || (c == '\\' && !literal_backslashes) {
-                    out.extend(characters.next());
-                } else {
-                    out.push(c);
-                }
-            }
-        }
     }
 }

@@ -120,6 +120,7 @@ impl<'s> Tokens<'s> {
     }
 
     /// The next token; [`Kind::End`] after the last.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Token, Unreadable> {
         self.skip_blank();
         let start = self.position;
@@ -326,12 +327,11 @@ impl<'s> Tokens<'s> {
     fn minus(&mut self, next: u8) -> Kind {
         match next {
             b'-' => self.line_comment(),
-            b'>' if self.dialect == Dialect::PostgreSql => {
+            // PostgreSQL, MySQL and SQLite have the arrows; nothing else looks like them.
+            b'>' => {
                 self.position += 1;
                 self.operator(self.peek(), b">")
             }
-            // Without a dialect that has it, the arrow reads as an empty number and a sign.
-            b'>' => Kind::Literal,
             b'0'..=b'9' => self.number(),
             b'.' if self.bytes.get(self.position + 1).copied().is_some_and(is_digit) => {
                 self.position += 1;

@@ -20,6 +20,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Environment of spans that have none, when the user named none either (`facts/settings.md` §1).
 const ENV_DEFAULT: &str = "none";
+/// Where an endpoint is from that no variable names.
+const BY_SITE: &str = "from DD_SITE";
 /// The rare sampler's figures (`facts/trace-intake.md` §7).
 const RARE: RareConfig = RareConfig { tps: 5.0, ttl_seconds: 300, cardinality: 200 };
 
@@ -123,6 +125,9 @@ fn receiver(reader: &mut Reader<'_>) -> Receiver {
     });
     let bind = reader.value(&table::DD_BIND_HOST, parse::bind_host);
     let non_local = reader.boolean(&table::DD_APM_NON_LOCAL_TRAFFIC);
+    if non_local {
+        reader.replace(&table::DD_BIND_HOST, "0.0.0.0", "by DD_APM_NON_LOCAL_TRAFFIC");
+    }
     let receiver = Receiver {
         enabled: apm && listens,
         port: Some(port).filter(|port| *port != 0),
@@ -159,12 +164,17 @@ fn process(
 ) -> ProcessConfig {
     let has = |feature: &str| features.iter().any(|given| given == feature);
     let env = reader.text(&table::DD_APM_ENV).or_else(|| identity.env.clone());
-    let compat_version = reader.text(&table::DD_SERVERLESS_COMPAT_VERSION);
+    let env = env.unwrap_or_else(|| ENV_DEFAULT.to_owned());
+    reader.replace_default(
+        &table::DD_APM_ENV,
+        &env,
+        if identity.env.is_some() { "as DD_ENV" } else { "default" },
+    );
+    reader.text(&table::DD_SERVERLESS_COMPAT_VERSION);
     let metadata = platform::Metadata::default();
-    let tags =
-        platform::tags(&detection.platform, strings, &metadata, face, identity, compat_version.as_deref());
+    let tags = platform::tags(&detection.platform, strings, &metadata, face, identity);
     ProcessConfig {
-        env: env.unwrap_or_else(|| ENV_DEFAULT.to_owned()),
+        env,
         obfuscation: obfuscation(reader),
         rules: Rules {
             replace: reader.optional(&table::DD_APM_REPLACE_TAGS, parse::replace_rules).unwrap_or_default(),
@@ -374,6 +384,9 @@ fn endpoints(reader: &mut Reader<'_>, site: &str) -> Endpoints {
     let lineage_url = reader.optional(&table::DD_OL_PROXY_CONFIG_DD_URL, |text| {
         url_or_site(text, "data-obs-intake", OPENLINEAGE_PATH)
     });
+    if let (None, Some(usual)) = (&lineage_url, &endpoints.openlineage) {
+        reader.replace_default(&table::DD_OL_PROXY_CONFIG_DD_URL, usual.url.as_str(), BY_SITE);
+    }
     let lineage_key = reader.optional(&table::DD_OL_PROXY_CONFIG_API_KEY, parse::secret);
     endpoints.openlineage = endpoints
         .openlineage
@@ -390,8 +403,9 @@ fn destination(
     key: Option<&'static Setting>,
     parse_url: impl Fn(&str) -> Result<BaseUrl, parse::Why>,
 ) {
-    if let Some(url) = reader.optional(url, &parse_url) {
-        destination.main.url = url;
+    match reader.optional(url, &parse_url) {
+        Some(url) => destination.main.url = url,
+        None => reader.replace_default(url, destination.main.url.as_str(), BY_SITE),
     }
     destination.main.api_key = key.and_then(|key| reader.optional(key, parse::secret));
     let parse_all = |text: &str| {
@@ -409,8 +423,11 @@ fn destination(
 fn events(reader: &mut Reader<'_>, endpoints: &mut Endpoints) {
     let enabled = reader.boolean(&table::DD_EVP_PROXY_CONFIG_ENABLED);
     if let Some(evp) = &mut endpoints.evp {
-        if let Some(target) = reader.optional(&table::DD_EVP_PROXY_CONFIG_DD_URL, EvpTarget::new) {
-            evp.target = target;
+        match reader.optional(&table::DD_EVP_PROXY_CONFIG_DD_URL, EvpTarget::new) {
+            Some(target) => evp.target = target,
+            None => {
+                reader.replace_default(&table::DD_EVP_PROXY_CONFIG_DD_URL, &evp.target.to_string(), BY_SITE)
+            }
         }
         evp.api_key = reader.optional(&table::DD_EVP_PROXY_CONFIG_API_KEY, parse::secret);
         evp.application_key = reader.optional(&table::DD_APP_KEY, parse::secret);

@@ -210,8 +210,8 @@ pub enum Source {
     Default,
     /// This variable.
     Variable(&'static str),
-    /// The platform or the system, and how.
-    Platform(String),
+    /// It follows from something else: another setting, the platform, the system.
+    Derived(String),
 }
 
 impl fmt::Display for Source {
@@ -219,7 +219,7 @@ impl fmt::Display for Source {
         match self {
             Self::Default => f.write_str("default"),
             Self::Variable(name) => f.write_str(name),
-            Self::Platform(how) => f.write_str(how),
+            Self::Derived(how) => f.write_str(how),
         }
     }
 }

@@ -142,12 +142,24 @@ impl<'a> Reader<'a> {
         self.errors.push(ConfigError { variable, value: Some(value), why, allowed: setting.kind.allowed() });
     }
 
-    /// Notes what is in effect in place of a default.
+    /// Notes what is in effect where no variable said anything.
     pub(super) fn replace_default(&mut self, setting: &'static Setting, text: &str, how: &str) {
-        if let Some(said) = self.said.iter_mut().rev().find(|said| std::ptr::eq(said.setting, setting)) {
-            text.clone_into(&mut said.text);
-            said.source = Source::Platform(how.to_owned());
+        let is_default = self.last(setting).is_some_and(|said| said.source == Source::Default);
+        if is_default {
+            self.replace(setting, text, how);
         }
+    }
+
+    /// Notes what is in effect, whatever was said.
+    pub(super) fn replace(&mut self, setting: &'static Setting, text: &str, how: &str) {
+        if let Some(said) = self.last(setting) {
+            text.clone_into(&mut said.text);
+            said.source = Source::Derived(how.to_owned());
+        }
+    }
+
+    fn last(&mut self, setting: &'static Setting) -> Option<&mut Said> {
+        self.said.iter_mut().rev().find(|said| std::ptr::eq(said.setting, setting))
     }
 }
 

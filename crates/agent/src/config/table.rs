@@ -7,7 +7,7 @@
 mod known;
 mod settings;
 
-pub use known::{Knowledge, is_tracers_own, knowledge};
+pub use known::{Knowledge, is_tracers_own, knowledge, names};
 pub use settings::*;
 
 /// One setting.

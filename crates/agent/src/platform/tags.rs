@@ -51,7 +51,6 @@ pub fn tags(
     metadata: &Metadata,
     face: Face,
     identity: &Identity,
-    compat_version: Option<&str>,
 ) -> Tags {
     let read = Variables(strings);
     let origin = platform.origin(face);
@@ -64,8 +63,8 @@ pub fn tags(
         proxied.push(("_dd.origin".into(), origin.into()));
     }
     let mut tags = Tags { proxied, ..Tags::default() };
-    if let Some(version) = compat_version {
-        tags.span.push(("_dd.serverless_compat_version".into(), version.into()));
+    if let Some(version) = read.get("DD_SERVERLESS_COMPAT_VERSION") {
+        tags.span.push(("_dd.serverless_compat_version".into(), version));
     }
     match (face, platform) {
         (Face::Agent, Platform::AwsLambda) => {}

@@ -1,1 +1,435 @@
+use super::*;
+use crate::config::Identity;
+use crate::config::source::Fixed;
+use std::collections::BTreeMap;
 
+fn strings(pairs: &[(&str, &str)]) -> Fixed {
+    pairs.iter().copied().collect()
+}
+
+const AZURE_FUNCTION: &[(&str, &str)] = &[
+    ("FUNCTIONS_EXTENSION_VERSION", "~4"),
+    ("FUNCTIONS_WORKER_RUNTIME", "python"),
+    ("WEBSITE_SITE_NAME", "My-App"),
+];
+const GOOGLE_FUNCTION: &[(&str, &str)] = &[("K_SERVICE", "fn-service"), ("FUNCTION_TARGET", "handler")];
+
+#[test]
+fn every_platform_is_found_by_its_variables_for_both_faces() {
+    use Platform::*;
+    let lambda = [("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"), ("AWS_LAMBDA_FUNCTION_NAME", "f")];
+    for (pairs, platform) in [
+        (&lambda[..], AwsLambda),
+        (&lambda[1..], Local),
+        (AZURE_FUNCTION, AzureFunctions),
+        (&AZURE_FUNCTION[..2], Local),
+        (GOOGLE_FUNCTION, GoogleFunction),
+        (&[("FUNCTION_NAME", "f"), ("GCP_PROJECT", "p")], GoogleFunction),
+        (&[("ASCSVCRT_SPRING__APPLICATION__NAME", "a")], AzureSpringApps),
+        (&[("K_SERVICE", "s")], CloudRunService),
+        (&[("CLOUD_RUN_JOB", "j")], CloudRunJob),
+        (&[("CONTAINER_APP_NAME", "c")], ContainerApps),
+        (&[("WEBSITE_STACK", "NODE")], AppService),
+        (&[("AWS_LAMBDA_MICROVM_IMAGE_ARN", "arn")], LambdaMicroVm),
+        (&[("K_SERVICE", " ")], Local),
+        (&[], Local),
+    ] {
+        for face in [Face::Agent, Face::Entrypoint] {
+            let expected = Detection { platform, others: Vec::new() };
+            assert_eq!(detect(&strings(pairs), face), expected, "{pairs:?} {face:?}");
+        }
+    }
+}
+
+#[test]
+fn l66_several_platforms_are_a_choice_and_a_warning_never_a_refusal() {
+    let both: Vec<(&str, &str)> = AZURE_FUNCTION.iter().chain(GOOGLE_FUNCTION).copied().collect();
+    let found = detect(&strings(&both), Face::Agent);
+    assert_eq!(found.platform, Platform::AzureFunctions);
+    assert_eq!(found.others, ["Google Cloud function", "Cloud Run service"]);
+    // A function app is an App Service too: which one it is depends on whom we stand in for.
+    let app: Vec<(&str, &str)> =
+        AZURE_FUNCTION.iter().copied().chain([("WEBSITE_STACK", "PYTHON")]).collect();
+    assert_eq!(detect(&strings(&app), Face::Agent).platform, Platform::AzureFunctions);
+    let entrypoint = detect(&strings(&app), Face::Entrypoint);
+    assert_eq!((entrypoint.platform, entrypoint.others.len()), (Platform::AppService, 0));
+}
+
+#[test]
+fn l37_there_is_one_table_of_origins() {
+    let agent: Vec<Option<&str>> =
+        Platform::ALL.iter().map(|platform| platform.origin(Face::Agent)).collect();
+    assert_eq!(
+        agent,
+        [
+            Some("lambda"),
+            Some("azurefunction"),
+            Some("cloudfunction"),
+            Some("azurespringapp"),
+            Some("cloudrun"),
+            Some("cloudrunjobs"),
+            Some("containerapp"),
+            Some("appservice"),
+            Some("lambdamicrovm"),
+            None,
+        ]
+    );
+    for platform in Platform::ALL {
+        let tags = tagged(platform, Face::Agent, &[]);
+        let proxied =
+            tags.proxied.iter().find(|(key, _)| key == "_dd.origin").map(|(_, value)| value.as_str());
+        assert_eq!(proxied, platform.origin(Face::Agent), "{platform:?}");
+        let on_root = tags.root.iter().find(|(key, _)| key == "_dd.origin").map(|(_, value)| value.as_str());
+        assert!(on_root.or(tags.chunk_origin) == platform.origin(Face::Agent), "{platform:?}");
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        env: Some("Prod".into()),
+        service: Some("Shop".into()),
+        version: Some("1.2".into()),
+        tags: vec![("team".into(), "b:c".into()), ("a".into(), "1".into()), ("bare".into(), String::new())],
+        ..Identity::default()
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        instance_id: Some("00ab".into()),
+        region: Some("europe-west1".into()),
+        project: Some("proj".into()),
+    }
+}
+
+fn tagged(platform: Platform, face: Face, pairs: &[(&str, &str)]) -> Tags {
+    tags(&platform, &strings(pairs), &metadata(), face, &identity())
+}
+
+fn map(tags: &[(String, String)]) -> BTreeMap<&str, &str> {
+    let map: BTreeMap<&str, &str> = tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(map.len(), tags.len(), "a key stands twice in {tags:?}");
+    map
+}
+
+#[test]
+fn an_azure_function_has_the_mini_agents_tags_and_says_unknown() {
+    let variables: Vec<(&str, &str)> = AZURE_FUNCTION
+        .iter()
+        .copied()
+        .chain([
+            ("WEBSITE_OWNER_NAME", "sub-1+my-group-westeuropewebspace-Linux"),
+            ("WEBSITE_INSTANCE_ID", "i-1"),
+            ("WEBSITE_OS", "linux"),
+            ("DD_SERVERLESS_COMPAT_VERSION", "0.19.0"),
+        ])
+        .collect();
+    let tags = tagged(Platform::AzureFunctions, Face::Agent, &variables);
+    assert_eq!(map(&tags.span), BTreeMap::from([("_dd.serverless_compat_version", "0.19.0")]));
+    assert_eq!(
+        map(&tags.span_unless_skipped),
+        BTreeMap::from([
+            ("aas.environment.function_runtime", "~4"),
+            ("aas.environment.instance_id", "i-1"),
+            ("aas.environment.instance_name", "unknown"),
+            ("aas.environment.os", "linux"),
+            ("aas.environment.runtime", "python"),
+            ("aas.environment.runtime_version", "unknown"),
+            ("aas.resource.group", "my-group"),
+            (
+                "aas.resource.id",
+                "/subscriptions/sub-1/resourcegroups/my-group/providers/microsoft.web/sites/my-app"
+            ),
+            ("aas.site.kind", "functionapp"),
+            ("aas.site.name", "My-App"),
+            ("aas.site.type", "function"),
+            ("aas.subscription.id", "sub-1"),
+        ])
+    );
+    assert_eq!(
+        map(&tags.root),
+        BTreeMap::from([
+            ("_dd.origin", "azurefunction"),
+            ("functionname", "My-App"),
+            ("origin", "azurefunction")
+        ])
+    );
+    assert_eq!(map(&tags.payload), BTreeMap::from([("_dd.tags.function", "a:1,bare,team:b:c")]));
+    assert_eq!(tags.proxied_header(), "team:b:c,a:1,bare,functionname:My-App,_dd.origin:azurefunction");
+}
+
+#[test]
+fn spans_of_azures_gateway_get_no_function_tags() {
+    let pairs: Vec<(&str, &str)> =
+        AZURE_FUNCTION.iter().copied().chain([("DD_SERVERLESS_COMPAT_VERSION", "1")]).collect();
+    let tags = tagged(Platform::AzureFunctions, Face::Agent, &pairs);
+    assert_eq!(tags.of_span("azure.apim").count(), 1);
+    assert_eq!(tags.of_span("azure.functions.invoke").count(), 13);
+}
+
+#[test]
+fn the_resource_group_comes_from_the_owner_except_on_flex_consumption() {
+    let group = |pairs: &[(&str, &str)]| {
+        let tags = tagged(Platform::AzureFunctions, Face::Agent, pairs);
+        map(&tags.span_unless_skipped)["aas.resource.group"].to_owned()
+    };
+    let owner = ("WEBSITE_OWNER_NAME", "sub+rg-one-EastUSwebspace");
+    assert_eq!(group(&[owner]), "rg-one");
+    assert_eq!(group(&[owner, ("WEBSITE_RESOURCE_GROUP", "two")]), "two");
+    assert_eq!(group(&[owner, ("DD_AZURE_RESOURCE_GROUP", "three")]), "three");
+    assert_eq!(group(&[owner, ("WEBSITE_SKU", "FlexConsumption")]), "unknown");
+    for odd in ["", "+", "sub", "sub+", "sub+webspace", "sub+-webspace", "sub+rg-webspace", "sub+rgwebspace"]
+    {
+        assert_eq!(group(&[("WEBSITE_OWNER_NAME", odd)]), "unknown", "{odd}");
+    }
+}
+
+#[test]
+fn l09_a_google_function_without_metadata_is_somewhere_unknown() {
+    let tags = |metadata: &Metadata| {
+        tags(
+            &Platform::GoogleFunction,
+            &strings(GOOGLE_FUNCTION),
+            metadata,
+            Face::Agent,
+            &Identity::default(),
+        )
+    };
+    let known = tags(&metadata());
+    assert_eq!(
+        map(&known.span),
+        BTreeMap::from([
+            ("gcrfx.location", "europe-west1"),
+            ("gcrfx.project_id", "proj"),
+            ("gcrfx.resource_name", "projects/proj/locations/europe-west1/functions/fn-service"),
+        ])
+    );
+    let unknown = tags(&Metadata::default());
+    assert_eq!(
+        map(&unknown.span)["gcrfx.resource_name"],
+        "projects/unknown/locations/unknown/functions/fn-service"
+    );
+    assert_eq!(map(&unknown.root)["origin"], "cloudfunction");
+    assert!(unknown.payload.is_empty());
+}
+
+#[test]
+fn lambda_and_spring_have_their_roots_and_spring_no_function_name() {
+    let lambda = tagged(Platform::AwsLambda, Face::Agent, &[("AWS_LAMBDA_FUNCTION_NAME", "f")]);
+    assert!(lambda.span.is_empty());
+    assert_eq!(
+        map(&lambda.root),
+        BTreeMap::from([("_dd.origin", "lambda"), ("functionname", "f"), ("origin", "lambda")])
+    );
+    let spring = tagged(
+        Platform::AzureSpringApps,
+        Face::Agent,
+        &[("ASCSVCRT_SPRING__APPLICATION__NAME", "shop"), ("HOSTNAME", "h")],
+    );
+    assert_eq!(map(&spring.span), BTreeMap::from([("asa.hostname", "h"), ("asa.name", "shop")]));
+    assert_eq!(
+        map(&spring.root),
+        BTreeMap::from([("_dd.origin", "azurespringapp"), ("origin", "azurespringapp")])
+    );
+}
+
+#[test]
+fn a_cloud_run_service_has_the_wrappers_tags() {
+    let pairs = &[("K_SERVICE", "svc"), ("K_REVISION", "svc-1"), ("K_CONFIGURATION", "svc-c")];
+    let tags = tagged(Platform::CloudRunService, Face::Entrypoint, pairs);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        map(&tags.span),
+        BTreeMap::from([
+            ("a", "1"),
+            ("configuration_name", "svc-c"),
+            ("container_id", "00ab"),
+            ("datadog_init_version", version),
+            ("env", "prod"),
+            ("gcr.configuration_name", "svc-c"),
+            ("gcr.container_id", "00ab"),
+            ("gcr.location", "europe-west1"),
+            ("gcr.project_id", "proj"),
+            ("gcr.resource_name", "projects/proj/locations/europe-west1/services/svc"),
+            ("gcr.revision_name", "svc-1"),
+            ("gcr.service_name", "svc"),
+            ("location", "europe-west1"),
+            ("origin", "cloudrun"),
+            ("project_id", "proj"),
+            ("revision_name", "svc-1"),
+            ("service", "shop"),
+            ("service_name", "svc"),
+            ("team", "b:c"),
+            ("version", "1.2"),
+        ])
+    );
+    assert_eq!(tags.chunk_origin, Some("cloudrun"));
+    assert!(tags.root.is_empty() && tags.payload.is_empty());
+    let sidecar = tagged(Platform::CloudRunService, Face::Agent, pairs);
+    assert_eq!(map(&sidecar.span)["_dd.datadog_sidecar_version"], version);
+}
+
+#[test]
+fn functions_and_jobs_of_cloud_run_have_the_wrappers_tags() {
+    let pairs = [GOOGLE_FUNCTION[0], GOOGLE_FUNCTION[1], ("FUNCTION_SIGNATURE_TYPE", "http")];
+    let tags = tagged(Platform::GoogleFunction, Face::Entrypoint, &pairs);
+    let span = map(&tags.span);
+    assert_eq!(
+        span["gcrfx.resource_name"],
+        "projects/proj/locations/europe-west1/services/fn-service/functions/handler"
+    );
+    assert_eq!(span["gcrfx.build_function_target"], "handler");
+    assert_eq!(span["gcrfx.function_signature_type"], "http");
+    assert_eq!(span["origin"], "cloudrun");
+    assert!(tags.proxied.contains(&("functionname".into(), "fn-service".into())));
+    let job = tagged(
+        Platform::CloudRunJob,
+        Face::Entrypoint,
+        &[("CLOUD_RUN_JOB", "nightly"), ("CLOUD_RUN_TASK_INDEX", "3"), ("CLOUD_RUN_EXECUTION", "nightly-x")],
+    );
+    let span = map(&job.span);
+    assert_eq!((span["job_name"], span["gcrj.job_name"]), ("nightly", "nightly"));
+    assert_eq!((span["gcrj.task_index"], span["gcrj.execution_name"]), ("3", "nightly-x"));
+    assert_eq!(span["gcrj.resource_name"], "projects/proj/locations/europe-west1/jobs/nightly");
+    assert_eq!(span["origin"], "cloudrunjobs");
+    assert!(!span.contains_key("gcrj.task_count"));
+}
+
+#[test]
+fn l100_a_short_suffix_has_no_region_and_crashes_nothing() {
+    for (suffix, region) in [
+        ("happy-1234.canadacentral.azurecontainerapps.io", "canadacentral"),
+        ("a.b.c", "a"),
+        ("b.c", "unknown"),
+        ("c", "unknown"),
+        ("", "unknown"),
+        ("..", "unknown"),
+    ] {
+        let tags = tagged(
+            Platform::ContainerApps,
+            Face::Entrypoint,
+            &[("CONTAINER_APP_NAME", "App"), ("CONTAINER_APP_ENV_DNS_SUFFIX", suffix)],
+        );
+        let span = map(&tags.span);
+        assert_eq!((span["region"], span["aca.app.region"]), (region, region), "{suffix}");
+        assert!(!span.contains_key("aca.resource.id"));
+    }
+}
+
+#[test]
+fn a_container_app_knows_its_resource() {
+    let tags = tagged(
+        Platform::ContainerApps,
+        Face::Entrypoint,
+        &[
+            ("CONTAINER_APP_NAME", "App"),
+            ("CONTAINER_APP_REVISION", "App--1"),
+            ("CONTAINER_APP_REPLICA_NAME", "App--1-x"),
+            ("DD_AZURE_SUBSCRIPTION_ID", "S"),
+            ("DD_AZURE_RESOURCE_GROUP", "G"),
+        ],
+    );
+    let span = map(&tags.span);
+    let resource = "/subscriptions/S/resourcegroups/G/providers/microsoft.app/containerapps/app";
+    assert_eq!((span["resource_id"], span["aca.resource.id"]), (resource, resource));
+    assert_eq!((span["app_name"], span["replica_name"], span["revision"]), ("App", "App--1-x", "App--1"));
+    assert_eq!(tags.chunk_origin, Some("containerapp"));
+}
+
+#[test]
+fn an_app_service_has_its_sites_tags() {
+    for (stack, runtime) in [
+        ("NODE", "Node.js"),
+        ("tomcat", "Java"),
+        ("DOTNETCORE", ".NET"),
+        ("DOCKER", "Container"),
+        ("?", "unknown"),
+    ] {
+        let pairs =
+            &[("WEBSITE_STACK", stack), ("WEBSITE_SITE_NAME", "site"), ("REGION_NAME", "West Europe")];
+        let tags = tagged(Platform::AppService, Face::Entrypoint, pairs);
+        let span = map(&tags.span);
+        assert_eq!(span["aas.environment.runtime"], runtime);
+        assert_eq!((span["app_name"], span["region"], span["origin"]), ("site", "West Europe", "appservice"));
+        assert_eq!((span["aas.site.kind"], span["aas.site.type"]), ("app", "app"));
+    }
+    let function = tagged(Platform::AppService, Face::Entrypoint, AZURE_FUNCTION);
+    assert_eq!(map(&function.span)["aas.site.kind"], "functionapp");
+}
+
+#[test]
+fn a_micro_vm_is_known_by_its_image() {
+    let tags =
+        |arn| tagged(Platform::LambdaMicroVm, Face::Entrypoint, &[("AWS_LAMBDA_MICROVM_IMAGE_ARN", arn)]);
+    let arn = "arn:aws:lambda:eu-west-1:123:microvm-image:name:2";
+    let full = tags(arn);
+    let span = map(&full.span);
+    assert_eq!((span["region"], span["account_id"], span["image_name"]), ("eu-west-1", "123", "name:2"));
+    assert_eq!(
+        (span["resource_id"], span["resource_type"], span["resource_provider"]),
+        (arn, "lambdamicrovm", "aws")
+    );
+    for short in ["arn", "arn:aws:lambda", "arn:aws:lambda::", ""] {
+        let odd = tags(short);
+        assert_eq!(map(&odd.span)["image_name"], "unknown", "{short}");
+        assert_eq!(map(&odd.span)["region"], "unknown", "{short}");
+    }
+}
+
+#[test]
+fn a_plain_host_gets_what_the_user_configured_and_the_wrapper_says_local() {
+    let agent = tagged(Platform::Local, Face::Agent, &[]);
+    assert_eq!(map(&agent.span), BTreeMap::from([("a", "1"), ("team", "b:c")]));
+    assert!(agent.root.is_empty() && agent.payload.is_empty() && agent.chunk_origin.is_none());
+    let wrapper = tagged(Platform::Local, Face::Entrypoint, &[]);
+    assert_eq!(map(&wrapper.span)["local"], "true");
+}
+
+#[test]
+fn the_clouds_tags_win_over_the_users_and_the_users_over_the_wrappers() {
+    let identity = Identity {
+        env: Some("dev".into()),
+        tags: vec![("env".into(), "mine".into()), ("location".into(), "mars".into())],
+        ..Identity::default()
+    };
+    let tags = tags(
+        &Platform::CloudRunService,
+        &strings(&[("K_SERVICE", "s")]),
+        &metadata(),
+        Face::Entrypoint,
+        &identity,
+    );
+    let span = map(&tags.span);
+    assert_eq!((span["env"], span["location"]), ("mine", "europe-west1"));
+}
+
+#[test]
+fn l36_tags_that_no_header_can_carry_cost_a_character_not_the_request() {
+    let identity = Identity { tags: vec![("città".into(), "a\nb".into())], ..Identity::default() };
+    let tags = tags(&Platform::Local, &Fixed::new(), &Metadata::default(), Face::Agent, &identity);
+    assert_eq!(tags.proxied_header(), "citt_:a_b");
+    assert!(tags.proxied_header().parse::<http::HeaderValue>().is_ok());
+}
+
+#[test]
+fn the_time_to_stop_is_the_platforms() {
+    let none = Fixed::new();
+    assert_eq!(Platform::CloudRunService.stop_grace(&none), Some(Duration::from_secs(10)));
+    assert_eq!(Platform::ContainerApps.stop_grace(&none), Some(Duration::from_secs(30)));
+    assert_eq!(Platform::AppService.stop_grace(&none), Some(Duration::from_secs(30)));
+    let set = strings(&[("WEBSITES_SHUTDOWN_TIMEOUT", "120")]);
+    assert_eq!(Platform::AppService.stop_grace(&set), Some(Duration::from_secs(120)));
+    assert_eq!(Platform::AzureFunctions.stop_grace(&none), None);
+}
+
+#[test]
+fn hosts_have_names_where_there_are_hosts() {
+    let probe = Probe { hostname: Some("box".into()) };
+    for platform in Platform::ALL {
+        let expected = if platform == Platform::Local { "box" } else { "" };
+        assert_eq!(hostname(&platform, &probe).0, expected, "{platform:?}");
+    }
+    assert_eq!(hostname(&Platform::Local, &Probe::default()).0, "");
+    let named = Probe::of_this_system().hostname;
+    assert!(named.is_none_or(|name| crate::config::parse::host_name(&name).is_ok()));
+}

@@ -34,6 +34,11 @@ pub fn is_tracers_own(name: &str) -> bool {
         || TRACERS_NAMES.split_whitespace().any(|known| known == name)
 }
 
+/// Every name of a setting, ours or one without effect: what a misspelt name may have meant.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    super::all().flat_map(|setting| setting.names).chain(not_used()).copied()
+}
+
 /// Names without effect.
 pub(super) fn not_used() -> impl Iterator<Item = &'static &'static str> {
     static NAMES: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {

@@ -130,12 +130,12 @@ fn split_rule(rule: &str) -> Result<(&str, Option<&str>), RuleError> {
     Ok((key, value))
 }
 
-/// Compiles a user's pattern.
+/// Compiles a user's pattern, written in Go's syntax as for the reference agent.
 ///
 /// # Errors
 /// When it is not a regular expression.
 pub fn compile(pattern: &str) -> Result<Regex, RuleError> {
-    Regex::new(pattern)
+    Regex::new(&crate::rules::pattern::rewrite(pattern))
         .map_err(|error| RuleError(format!("{pattern:?} is not a regular expression: {error}")))
 }
 

@@ -7,8 +7,14 @@
 pub mod batch;
 pub mod config;
 pub mod facts;
+pub mod normalize;
 pub mod obfuscate;
+pub mod process;
 pub mod queue;
 pub mod retry;
+pub mod rules;
 pub mod sample;
+mod scan;
 pub mod stats;
+mod top_level;
+pub mod truncate;

@@ -12,13 +12,18 @@ use model::{Books, Receipt, Why};
 use pipeline::queue::{Bounds, Entry, Policy, Queue};
 use pipeline::retry::{self, Answer, Verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Requests of one lane under way at one time: answers that take 2 s still keep up with four batches a second.
 pub(super) const CONCURRENT_SENDS: usize = 8;
-/// Probes of a failing endpoint under way at one time once a stop has begun: one that hangs must not take the
-/// time of all the others.
-pub(super) const CONCURRENT_STOP_PROBES: usize = 4;
+/// The same once a stop has begun: requests that hang, as on connections that died in a freeze, must not take
+/// the time of those that wait behind them.
+pub(super) const CONCURRENT_STOP_SENDS: usize = 16;
+/// Probes of a failing endpoint under way at one time. More than one only when an earlier one hangs.
+pub(super) const CONCURRENT_PROBES: usize = 4;
+/// After this time without an answer to a probe another one goes. Once a stop has begun, it goes at once.
+pub(super) const PROBE_PATIENCE: Duration = Duration::from_secs(4);
 /// How often a request may be answered with 5xx by an endpoint that takes others, before it counts as
 /// refused: otherwise it would be sent for ever.
 pub(super) const STRIKES_MAX: u32 = 50;
@@ -198,14 +203,19 @@ impl Lane {
     /// The next request to send, if one may go now.
     pub(super) fn next(self: &Arc<Self>, now: Instant, stopping: bool) -> Option<Attempt> {
         let mut state = self.state();
-        let is_probe = state.circuit.is_open();
-        let mut entry = match &state.circuit {
-            Circuit::Closed { .. } if state.in_flight < CONCURRENT_SENDS => {
-                state.queue.pop_where(|item| item.is_due(now))?
+        let State { queue, circuit, in_flight, probing, .. } = &mut *state;
+        let is_probe = circuit.is_open();
+        let mut entry = match circuit {
+            Circuit::Closed { .. } if *in_flight < sends(stopping) => {
+                queue.pop_where(|item| item.is_due(now))?
             }
-            Circuit::Open { next, .. } if *next <= now && state.probing < probes(stopping) => {
+            Circuit::Open { next, .. } if *next <= now && *probing < CONCURRENT_PROBES => {
                 // The least tried first: a request that the endpoint cannot digest must not be every probe.
-                state.queue.pop_min_by_key(|item| item.attempts)?
+                let entry = queue.pop_min_by_key(|item| item.attempts)?;
+                if !stopping {
+                    *next = now + PROBE_PATIENCE;
+                }
+                entry
             }
             _ => return None,
         };
@@ -224,8 +234,8 @@ impl Lane {
         let state = self.state();
         match &state.circuit {
             _ if state.queue.is_empty() => None,
-            Circuit::Open { next, .. } => (state.probing < probes(stopping)).then_some(*next),
-            Circuit::Closed { .. } if state.in_flight < CONCURRENT_SENDS => {
+            Circuit::Open { next, .. } => (state.probing < CONCURRENT_PROBES).then_some(*next),
+            Circuit::Closed { .. } if state.in_flight < sends(stopping) => {
                 state.queue.iter().filter_map(|item| item.not_before).min()
             }
             Circuit::Closed { .. } => None,
@@ -393,6 +403,6 @@ impl State {
     }
 }
 
-fn probes(stopping: bool) -> usize {
-    if stopping { CONCURRENT_STOP_PROBES } else { 1 }
+fn sends(stopping: bool) -> usize {
+    if stopping { CONCURRENT_STOP_SENDS } else { CONCURRENT_SENDS }
 }

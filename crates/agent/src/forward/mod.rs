@@ -238,7 +238,8 @@ impl Forwarder {
     pub fn submit(&self, outgoing: Outgoing) {
         let Outgoing { target, headers, body, receipt, mut room } = outgoing;
         let headers: Arc<[_]> = headers.into();
-        room.cover(cost(&headers, &body));
+        let (units, bytes) = (receipt.units(), cost(&headers, &body));
+        room.cover(bytes);
         let mut main = Some((receipt, room));
         for lane in self.shared.lanes.iter().filter(|lane| lane.kind() == target.kind) {
             let uri = match join(lane.url(), &target.path).parse::<Uri>() {
@@ -250,12 +251,8 @@ impl Forwarder {
                     continue;
                 }
             };
-            let bytes = cost(&headers, &body);
             let (receipt, room) = match lane.books() {
-                Some(books) => {
-                    let units = main.as_ref().map_or(1, |(receipt, _)| receipt.units());
-                    (books.accept(target.kind.signal(), units), None)
-                }
+                Some(books) => (books.accept(target.kind.signal(), units), None),
                 None => match main.take() {
                     Some((receipt, room)) => (receipt, Some(room)),
                     None => continue,

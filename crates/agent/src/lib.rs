@@ -1,8 +1,23 @@
-//! The daemon as a library: sockets, timers, the HTTP client, configuration, platforms.
+//! The daemon as a library: sockets, timers, the HTTP client, configuration, platforms, and all of it put
+//! together.
+//!
+//! [`bind`] takes the sockets, [`Bound::start`] starts the stages, [`Running::stop`] unwinds them;
+//! [`daemon::run`] does it for a whole process.
 
 pub mod check;
+mod clock;
+mod compose;
 pub mod config;
+pub mod daemon;
 pub mod forward;
+mod intake;
 pub mod logging;
 pub mod platform;
+mod report;
 pub mod room;
+mod settings;
+pub mod transport;
+
+pub use compose::{Bound, Running, SharedStrings, StartError, bind};
+pub use lifecycle::{Deadline, Instant};
+pub use report::Report;

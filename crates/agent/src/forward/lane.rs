@@ -189,7 +189,7 @@ impl Lane {
         self.books.as_ref()
     }
 
-    pub(super) fn submit(&self, item: Item, bytes: usize) {
+    pub(super) fn submit(&self, item: Item, bytes: usize, say: &SayOnce) {
         let mut state = self.state();
         if state.closed {
             drop(state);
@@ -197,7 +197,7 @@ impl Lane {
             return item.receipt.dropped(Why::Deadline);
         }
         let evicted = state.queue.push(item, bytes);
-        state.evict(evicted);
+        self.evict(state, evicted, say);
     }
 
     /// The next request to send, if one may go now.
@@ -355,8 +355,7 @@ impl Lane {
                     return drop(entry);
                 }
                 let evicted = state.queue.put_back(entry);
-                state.evict(evicted);
-                drop(state);
+                self.evict(state, evicted, say);
                 if opened {
                     self.say(say, "failing", || format!("is failing and will be tried again: {message}"));
                 }
@@ -377,7 +376,26 @@ impl Lane {
         item.receipt.dropped(why);
         self.say(say, why.name(), || {
             let hint = if why == Why::Forbidden { ": check DD_API_KEY and DD_SITE" } else { "" };
-            format!("answered {message}; {units} {} dropped{hint}", self.kind.signal().unit())
+            format!("{units} {} dropped ({}): {message}{hint}", self.kind.signal().unit(), why.name())
+        });
+    }
+
+    /// Settles what had to give way to newer requests.
+    fn evict(&self, mut state: MutexGuard<'_, State>, evicted: Vec<Item>, say: &SayOnce) {
+        if evicted.is_empty() {
+            return;
+        }
+        let units: u64 = evicted.iter().map(|item| item.receipt.units()).sum();
+        state.counts.units_dropped[Why::QueueFull as usize] += units;
+        let last_error = state.last_error.as_ref().map(|(message, _)| message.clone());
+        drop(state);
+        for item in evicted {
+            item.receipt.dropped(Why::QueueFull);
+        }
+        self.say(say, Why::QueueFull.name(), || {
+            let because = last_error.map(|message| format!(": {message}")).unwrap_or_default();
+            let unit = self.kind.signal().unit();
+            format!("its queue is full, the oldest {units} {unit} gave way{because}")
         });
     }
 
@@ -391,15 +409,6 @@ impl Lane {
     // The state is counters and a queue: a panic elsewhere leaves it sound.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn evict(&mut self, evicted: Vec<Item>) {
-        for item in evicted {
-            self.counts.units_dropped[Why::QueueFull as usize] += item.receipt.units();
-            item.receipt.dropped(Why::QueueFull);
-        }
     }
 }
 

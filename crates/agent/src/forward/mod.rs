@@ -259,7 +259,7 @@ impl Forwarder {
                 },
             };
             let item = Item::new(uri, Arc::clone(&headers), body.clone(), receipt, room);
-            lane.submit(item, bytes);
+            lane.submit(item, bytes, &self.shared.say);
         }
         if let Some((receipt, _)) = main {
             let known = self.shared.lanes.iter().any(|lane| lane.kind() == target.kind);

@@ -1,0 +1,284 @@
+//! The agent put together: what is bound, what runs above what, and how it ends.
+
+use crate::config::Config;
+use crate::config::source::Strings;
+use crate::forward;
+use crate::forward::client::HttpClient;
+use crate::intake::egress::{AgentName, Egress};
+use crate::intake::labels::Labels;
+use crate::intake::{Info, Intake, TransportState, VERSION, server};
+use crate::logging::SayOnce;
+use crate::platform::{self, Face, Metadata};
+use crate::report::Report;
+use crate::room::Budget;
+use crate::transport::{BindError, Tcp, Transport, TransportName, Unix};
+use crate::{clock, settings};
+use lifecycle::{Close, Deadline, Instant, Stack};
+use model::Books;
+use pipeline::process::Processor;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{Semaphore, mpsc};
+use wire::intake::traces::{AgentHeader, agent_header};
+
+/// What a stage weighs when the time of a stop is shared: the forwarder waits for others, the rest does not.
+const FORWARD_SHARE: NonZeroU32 = share(6);
+const LIGHT_SHARE: NonZeroU32 = share(1);
+const INTAKE_SHARE: NonZeroU32 = share(2);
+
+const fn share(weight: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(weight - 1)
+}
+
+/// Why the agent could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Nothing could be bound.
+    Bind(Vec<BindError>),
+    /// An endpoint is not a URL.
+    Endpoint(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(errors) => {
+                for (index, error) in errors.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str("\n")?;
+                    }
+                    error.fmt(f)?;
+                }
+                Ok(())
+            }
+            Self::Endpoint(why) => write!(f, "an endpoint cannot be used: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Settings as text, which the platform's tags are read from once more when its metadata are known.
+pub type SharedStrings = Arc<dyn Strings + Send + Sync>;
+
+/// An agent that holds its sockets and does nothing yet: the kernel queues what programs send.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    tcp: Option<Tcp>,
+    unix: Option<Unix>,
+}
+
+/// Binds every transport, before anything slow.
+///
+/// A TCP port that cannot be had is fatal when it is the only transport, and a warning beside another one.
+///
+/// # Errors
+/// When no transport could be bound.
+pub async fn bind(config: Config) -> Result<Bound, StartError> {
+    let mut errors = Vec::new();
+    let (mut tcp, mut unix) = (None, None);
+    if config.receiver.enabled {
+        if let Some(address) = &config.receiver.socket {
+            match Unix::bind(&settings::unix_address(address)).await {
+                Ok(bound) => unix = Some(bound),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(port) = config.receiver.port {
+            match Tcp::bind(SocketAddr::new(config.receiver.bind, port)).await {
+                Ok(bound) => tcp = Some(bound),
+                Err(error) => errors.push(error),
+            }
+        }
+        if tcp.is_none() && unix.is_none() {
+            return Err(StartError::Bind(errors));
+        }
+    }
+    for error in &errors {
+        log::warn!("{error}; clients that use it are not heard");
+    }
+    Ok(Bound { config, tcp, unix })
+}
+
+impl Bound {
+    /// Where TCP clients reach the agent, with the port the system chose when 0 was asked for.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().map(Tcp::address)
+    }
+
+    /// What is bound.
+    pub fn transports(&self) -> Vec<TransportName> {
+        let tcp = self.tcp.as_ref().map(|tcp| tcp.name().clone());
+        tcp.into_iter().chain(self.unix.as_ref().map(|unix| unix.name().clone())).collect()
+    }
+
+    /// Starts every stage, downstream first. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When an endpoint cannot be used.
+    pub fn start(self, strings: SharedStrings) -> Result<Running, StartError> {
+        let names = self.transports();
+        let Self { config, tcp, unix } = self;
+        let books = Books::default();
+        let forward_settings = settings::forward(&config);
+        let budget = Budget::new(config.memory_bytes - forward_settings.additional_memory_bytes());
+        let client = HttpClient::new(&settings::client(&config));
+        let (forwarder, sender) =
+            forward::forwarder(&forward_settings, Arc::new(client.clone())).map_err(StartError::Endpoint)?;
+
+        let name = AgentName { hostname: config.identity.hostname.clone(), env: config.process.env.clone() };
+        let egress = Arc::new(Egress::new(
+            &config.process,
+            name,
+            header(&config),
+            settings::packing(&config),
+            config.flush_period,
+            &books,
+            budget.clone(),
+            forwarder,
+        ));
+        let tcp = tcp.map(Listener::new);
+        let unix = unix.map(Listener::new);
+        let states = [tcp.as_ref().map(|l| &l.state), unix.as_ref().map(|l| &l.state)];
+        let intake = Arc::new(Intake {
+            settings: settings::intake(&config),
+            books: books.clone(),
+            budget,
+            door: Default::default(),
+            say: SayOnce::default(),
+            info: Info::new(&config, &names),
+            processor: Processor::new(config.process.clone(), clock::unix_nanos()),
+            labels: Default::default(),
+            rates: Default::default(),
+            egress: Arc::clone(&egress),
+            client,
+            passes: settings::passes(&config),
+            transports: states.into_iter().flatten().map(Arc::clone).collect(),
+            started: std::time::Instant::now(),
+            draining: false.into(),
+        });
+
+        let mut stack = Stack::default();
+        stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
+        stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
+        push_labels(&mut stack, &config, strings, &intake);
+        let (to_intake, connections) = server::hand_over();
+        stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
+        let permits = Arc::new(Semaphore::new(config.receiver.connections_max.min(Semaphore::MAX_PERMITS)));
+        if let Some(tcp) = tcp {
+            tcp.push("tcp listener", &mut stack, &intake, &permits, &to_intake);
+        }
+        if let Some(unix) = unix {
+            unix.push("unix listener", &mut stack, &intake, &permits, &to_intake);
+        }
+        Ok(Running { stack, intake, books })
+    }
+}
+
+/// A bound transport and what is known of it.
+struct Listener<T> {
+    transport: T,
+    state: Arc<TransportState>,
+}
+
+impl<T: Transport> Listener<T> {
+    fn new(transport: T) -> Self {
+        let state = Arc::new(TransportState::new(transport.name().clone()));
+        Self { transport, state }
+    }
+
+    fn push(
+        self,
+        name: &'static str,
+        stack: &mut Stack,
+        intake: &Arc<Intake>,
+        permits: &Arc<Semaphore>,
+        to_intake: &mpsc::Sender<server::Connection>,
+    ) {
+        let (intake, permits, to_intake) = (Arc::clone(intake), Arc::clone(permits), to_intake.clone());
+        stack.push(name, LIGHT_SHARE, |close| {
+            server::listen(self.transport, self.state, intake, permits, to_intake, close)
+        });
+    }
+}
+
+/// Completes the platform's tags beside everything else; a stop does not wait for the look-up.
+fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, intake: &Arc<Intake>) {
+    let (platform, host, identity) = (config.platform, config.metadata_host.clone(), config.identity.clone());
+    let labels = move |metadata: &Metadata| {
+        Labels::new(&platform::tags(&platform, &*strings, metadata, Face::Agent, &identity))
+    };
+    if !platform.has_metadata() {
+        intake.labels.set(labels(&Metadata::default()));
+        return;
+    }
+    let intake = Arc::clone(intake);
+    stack.push("metadata", LIGHT_SHARE, move |close: Close| async move {
+        let metadata = tokio::select! {
+            metadata = platform::metadata::fetch(&host) => metadata,
+            () = close.stop_begun() => Metadata::default(),
+        };
+        intake.labels.set(labels(&metadata));
+        close.requested().await;
+    });
+}
+
+/// What every trace payload says of the agent.
+fn header(config: &Config) -> Vec<u8> {
+    let sampling = &config.process.sampling;
+    let mut header = Vec::new();
+    agent_header(
+        &AgentHeader {
+            host_name: &config.identity.hostname,
+            env: &config.process.env,
+            tags: &[],
+            agent_version: VERSION,
+            target_tps: sampling.target_tps,
+            error_tps: sampling.error_tps,
+            rare_sampler_enabled: sampling.rare.is_some(),
+        },
+        &mut header,
+    );
+    header
+}
+
+/// An agent at work.
+#[derive(Debug)]
+pub struct Running {
+    stack: Stack,
+    intake: Arc<Intake>,
+    books: Books,
+}
+
+impl Running {
+    /// Waits until a part of the agent ends that should not, and names it. Then it is time to
+    /// stop: tracers pick one transport and stay on it (losses.md L7).
+    pub fn died(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        self.stack.died()
+    }
+
+    /// The books, readable at any time.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// The state served at `/lastlight/status`.
+    pub fn status(&self) -> serde_json::Value {
+        self.intake.status_document()
+    }
+
+    /// Stops everything by the deadline: finishes requests under way, sends what is held, counts what cannot
+    /// be sent. Afterwards nothing is held.
+    pub async fn stop(self, cause: &str, deadline: Deadline) -> Report {
+        let began = Instant::now();
+        let Self { stack, intake, books } = self;
+        intake.draining.store(true, Ordering::Relaxed);
+        let late = books.clone();
+        let ends = stack.unwind(deadline, move || late.close()).await;
+        Report::new(cause, &books, ends, began.elapsed())
+    }
+}

@@ -1,0 +1,342 @@
+//! What was accepted, on its way to the forwarder: trace batches, the statistics of our own counting and
+//! those of tracers. One stage closes batches when they are full or old, and everything when it ends.
+
+use super::info::VERSION;
+use super::status::labels;
+use crate::clock;
+use crate::forward::{EndpointStatus, Forwarder, Kind, Outgoing, Target};
+use crate::room::{Budget, Room};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use lifecycle::Close;
+use model::limits::TRACE_BATCH_MAX_BYTES;
+use model::stats::{ClientStats, StatsPayload};
+use model::{Books, Receipt, Signal};
+use pipeline::batch::{Batch, Batcher, Bounds};
+use pipeline::stats::split::{Part, split};
+use pipeline::stats::{ClientAggregator, Concentrator, Counted};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Room in a batch for the fields of the agent around the traces.
+pub(crate) const HEADER_RESERVE_BYTES: usize = 64 * 1024;
+/// Least time between two looks at the statistics.
+const STATS_TICK: Duration = Duration::from_secs(1);
+
+/// How payloads are packed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Packing {
+    /// zstd at a level.
+    Zstd(i32),
+    /// gzip at a level.
+    Gzip(u32),
+    /// Not at all.
+    Plain,
+}
+
+/// Who the agent is, as its payloads say.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentName {
+    /// Host; empty where there is none.
+    pub(crate) hostname: String,
+    /// Environment.
+    pub(crate) env: String,
+}
+
+/// Everything between accepting and sending.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    traces: Mutex<Batcher<Room>>,
+    /// Batches that are closed and not yet packed; bounded by the room they hold.
+    closed: Mutex<VecDeque<Batch<Room>>>,
+    pub(super) concentrator: Mutex<Concentrator>,
+    clients: Mutex<ClientAggregator>,
+    wake: Notify,
+    /// Fields of the agent, appended to each trace payload.
+    header: Vec<u8>,
+    name: AgentName,
+    packing: Packing,
+    budget: Budget,
+    pub(super) forwarder: Forwarder,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while it was held cost that request; the data inside is still whole enough to be sent.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Egress {
+    pub(crate) fn new(
+        process: &pipeline::config::ProcessConfig,
+        name: AgentName,
+        header: Vec<u8>,
+        packing: Packing,
+        flush_period: Duration,
+        books: &Books,
+        budget: Budget,
+        forwarder: Forwarder,
+    ) -> Self {
+        let bounds = Bounds {
+            bytes: TRACE_BATCH_MAX_BYTES - HEADER_RESERVE_BYTES,
+            weight: usize::MAX,
+            age: flush_period,
+        };
+        let now = clock::unix_nanos();
+        // Counted and received statistics have half of their signal's share each.
+        let share = budget.limit(Signal::Stats) / 2;
+        Self {
+            traces: Mutex::new(Batcher::new(bounds)),
+            closed: Mutex::default(),
+            concentrator: Mutex::new(Concentrator::new(&process.stats, books, share, now)),
+            clients: Mutex::new(ClientAggregator::new(share, now)),
+            wake: Notify::new(),
+            header,
+            name,
+            packing,
+            budget,
+            forwarder,
+        }
+    }
+
+    /// Files one encoded tracer payload. Never waits.
+    pub(super) fn push_traces(&self, piece: &[u8], receipt: Receipt, room: Room) {
+        let now = Instant::now();
+        let mut traces = lock(&self.traces);
+        let was_empty = traces.bytes() == 0;
+        let full = traces.push(piece, receipt, room, 1, now);
+        // After a freeze the timer is late; whatever comes next notices that the batch is old (losses.md L93).
+        let old = traces.due(now);
+        drop(traces);
+        let closed = full.is_some() || old.is_some();
+        if closed {
+            lock(&self.closed).extend(full.into_iter().chain(old));
+        }
+        if closed || was_empty {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Files what a tracer counted.
+    pub(super) fn push_client_stats(&self, stats: ClientStats, receipt: Receipt) {
+        lock(&self.clients).add(stats, receipt, clock::unix_nanos());
+        self.wake.notify_one();
+    }
+
+    /// Whether statistics take more than their share of the memory bound.
+    pub(super) fn stats_are_full(&self) -> bool {
+        let held = lock(&self.clients).held_bytes() + lock(&self.concentrator).held_bytes();
+        held > self.budget.limit(Signal::Stats).saturating_sub(self.budget.used(Signal::Stats))
+    }
+
+    /// Runs as a stage: closes batches in time, and everything at the end.
+    pub(crate) async fn run(self: Arc<Self>, close: Close) {
+        let mut stopping = false;
+        loop {
+            let wake_at = self.next_wake();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep_until(wake_at.unwrap_or_else(Instant::now).into()), if wake_at.is_some() => {}
+                // What is held leaves at once, while requests under way still finish.
+                () = close.stop_begun(), if !stopping => {
+                    stopping = true;
+                    self.close_batch();
+                }
+                () = close.requested() => break,
+            }
+            self.flush(stopping).await;
+        }
+        self.close_batch();
+        self.flush(true).await;
+    }
+
+    fn close_batch(&self) {
+        let batch = lock(&self.traces).finish();
+        lock(&self.closed).extend(batch);
+    }
+
+    /// When something is due; `None` when nothing is held, so that an idle agent sleeps.
+    fn next_wake(&self) -> Option<Instant> {
+        let batch = lock(&self.traces).next_deadline();
+        let now = clock::unix_nanos();
+        let counted = lock(&self.concentrator).next_flush_ns();
+        let clients = lock(&self.clients).next_flush_ns();
+        let stats = [counted, clients].into_iter().flatten().min().map(|due| {
+            let wait = Duration::from_nanos(u64::try_from(due.saturating_sub(now)).unwrap_or(0));
+            Instant::now() + wait.max(STATS_TICK)
+        });
+        [batch, stats].into_iter().flatten().min()
+    }
+
+    async fn flush(&self, force_stats: bool) {
+        let due = lock(&self.traces).due(Instant::now());
+        lock(&self.closed).extend(due);
+        loop {
+            let batch = lock(&self.closed).pop_front();
+            let Some(batch) = batch else { break };
+            self.send_traces(batch).await;
+        }
+        let now = clock::unix_nanos();
+        let counted = lock(&self.concentrator).flush(now, force_stats);
+        let clients = lock(&self.clients).flush(now, force_stats);
+        self.send_stats(counted, false).await;
+        self.send_stats(clients, true).await;
+    }
+
+    async fn send_traces(&self, batch: Batch<Room>) {
+        let Batch { mut bytes, receipt, held: room, .. } = batch;
+        bytes.extend_from_slice(&self.header);
+        let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))];
+        let target = Target { kind: Kind::Traces, path: Cow::Borrowed("/api/v0.2/traces") };
+        self.send(target, headers, bytes, self.packing, receipt, room).await;
+    }
+
+    async fn send_stats(&self, counted: Vec<Counted>, client_computed: bool) {
+        let envelope = StatsPayload {
+            agent_hostname: self.name.hostname.clone(),
+            agent_env: self.name.env.clone(),
+            stats: Vec::new(),
+            agent_version: VERSION.to_owned(),
+            client_computed,
+            split_payload: false,
+        };
+        for Part { payload, receipt } in split(counted, &envelope) {
+            let mut bytes = Vec::new();
+            wire::stats::encode_stats_payload(&payload, &mut bytes);
+            let room = self.budget.force(Signal::Stats, bytes.len());
+            let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/msgpack"))];
+            let target = Target { kind: Kind::Stats, path: Cow::Borrowed("/api/v0.2/stats") };
+            // The stats intake takes gzip (`facts/delivery.md` §4).
+            self.send(target, headers, bytes, Packing::Gzip(1), receipt, room).await;
+        }
+    }
+
+    async fn send(
+        &self,
+        target: Target,
+        mut headers: Vec<(HeaderName, HeaderValue)>,
+        bytes: Vec<u8>,
+        packing: Packing,
+        receipt: Receipt,
+        room: Room,
+    ) {
+        let (body, encoding) = if let Packing::Plain = packing {
+            (bytes, None)
+        } else {
+            // Packing takes milliseconds; requests under way should not wait for it.
+            match tokio::task::spawn_blocking(move || pack(bytes, packing)).await {
+                Ok(packed) => packed,
+                Err(_) => return receipt.dropped(model::Why::Panicked),
+            }
+        };
+        if let Some(encoding) = encoding {
+            headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
+        }
+        self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
+    }
+}
+
+/// Compresses, or leaves as it is what cannot be compressed: data is never lost for it (losses.md L11).
+fn pack(bytes: Vec<u8>, packing: Packing) -> (Vec<u8>, Option<&'static str>) {
+    let packed = match packing {
+        Packing::Zstd(level) => zstd::bulk::compress(&bytes, level).map(|packed| (packed, "zstd")),
+        Packing::Gzip(level) => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(&bytes).and_then(|()| encoder.finish()).map(|packed| (packed, "gzip"))
+        }
+        Packing::Plain => return (bytes, None),
+    };
+    match packed {
+        Ok((packed, encoding)) => (packed, Some(encoding)),
+        Err(error) => {
+            log::warn!("cannot compress a payload, sending it as it is: {error}");
+            (bytes, None)
+        }
+    }
+}
+
+/// An endpoint in `/lastlight/status`.
+pub(super) fn endpoint_document(status: &EndpointStatus) -> Value {
+    json!({
+        "kind": status.kind.name(),
+        "url": status.url,
+        "main": status.is_main,
+        "failing": status.is_failing,
+        "queued_requests": status.queued_requests,
+        "queued_bytes": status.queued_bytes,
+        "in_flight": status.in_flight,
+        "requests_sent": status.requests_sent,
+        "retries": status.retries,
+        "bytes_sent": status.bytes_sent,
+        "requests_delivered": status.requests_delivered,
+        "units_delivered": status.units_delivered,
+        "units_dropped": status.units_dropped.iter().map(|(why, units)| (why.name().to_owned(), Value::from(*units))).collect::<serde_json::Map<_, _>>(),
+        "last_error": status.last_error.as_ref().map(|error| json!({
+            "message": error.message,
+            "seconds_ago": error.age.as_secs(),
+        })),
+    })
+}
+
+/// Endpoints in `/lastlight/metrics`.
+pub(super) fn endpoint_families(
+    endpoints: &[EndpointStatus],
+    family: &mut impl FnMut(&str, &str, &str, Vec<(String, u64)>),
+) {
+    let rows = |value: fn(&EndpointStatus) -> u64| {
+        endpoints
+            .iter()
+            .map(|endpoint| {
+                let main = if endpoint.is_main { "true" } else { "false" };
+                let labels =
+                    labels(&[("kind", endpoint.kind.name()), ("url", &endpoint.url), ("main", main)]);
+                (labels, value(endpoint))
+            })
+            .collect::<Vec<_>>()
+    };
+    family(
+        "endpoint_queued_requests",
+        "gauge",
+        "Requests waiting for an endpoint.",
+        rows(|e| e.queued_requests as u64),
+    );
+    family("endpoint_queued_bytes", "gauge", "Their size.", rows(|e| e.queued_bytes as u64));
+    family(
+        "endpoint_requests_total",
+        "counter",
+        "Requests sent, retries included.",
+        rows(|e| e.requests_sent),
+    );
+    family("endpoint_retries_total", "counter", "Requests sent again.", rows(|e| e.retries));
+    family("endpoint_sent_bytes_total", "counter", "Bytes of bodies sent.", rows(|e| e.bytes_sent));
+    family(
+        "endpoint_failing",
+        "gauge",
+        "1 while an endpoint does not answer.",
+        rows(|e| u64::from(e.is_failing)),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l11_packing_keeps_every_byte() {
+        let bytes: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let (zstd_packed, encoding) = pack(bytes.clone(), Packing::Zstd(-1));
+        assert_eq!(encoding, Some("zstd"));
+        assert_eq!(zstd::bulk::decompress(&zstd_packed, bytes.len()).expect("zstd"), bytes);
+        let (gzip_packed, encoding) = pack(bytes.clone(), Packing::Gzip(1));
+        assert_eq!(encoding, Some("gzip"));
+        let mut unpacked = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip_packed[..]), &mut unpacked)
+            .expect("gzip");
+        assert_eq!(unpacked, bytes);
+        assert_eq!(pack(bytes.clone(), Packing::Plain), (bytes, None));
+    }
+}

@@ -1,0 +1,248 @@
+//! Accept loops and connections: what one of them does never ends another.
+
+use super::Intake;
+use super::door::{Body, Reason, Refusal};
+use super::routes::Route;
+use crate::transport::{Transport, TransportName, is_listener_dead};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lifecycle::Close;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Pause after an accept error that may pass, such as no descriptors (losses.md L10): first, and at most.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// After the stop began, a listener goes on until none has come for this long: connections
+/// that the kernel had already taken are served, not reset.
+const ACCEPT_LINGER: Duration = Duration::from_millis(10);
+/// After the stop began, an idle connection is read for this long: a request that the kernel
+/// had already taken is served, not reset.
+const IDLE_LINGER: Duration = Duration::from_millis(10);
+/// A request's head may take this many times the body's time; idle connections count as waiting for a head.
+const HEAD_TIMEOUT_FACTOR: u32 = 6;
+/// Accepted connections that wait to be served.
+const HAND_OVER_COUNT: usize = 64;
+/// Bytes of head and body read ahead, per connection.
+const READ_AHEAD_MAX_BYTES: usize = 256 * 1024;
+
+/// What is known of one listener.
+#[derive(Debug)]
+pub(crate) struct TransportState {
+    /// Kind and address.
+    pub(crate) name: TransportName,
+    /// Connections accepted since the start.
+    pub(crate) connections: AtomicU64,
+    /// Connections open now.
+    pub(crate) open: AtomicUsize,
+    /// Accept errors survived.
+    pub(crate) accept_errors: AtomicU64,
+}
+
+impl TransportState {
+    /// A listener that has accepted nothing yet.
+    pub(crate) fn new(name: TransportName) -> Self {
+        Self {
+            name,
+            connections: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            accept_errors: AtomicU64::new(0),
+        }
+    }
+}
+
+/// A connection on its way from the accept loop to the intake.
+pub(crate) type Connection = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The hand-over from accept loops to the intake stage.
+pub(crate) fn hand_over() -> (mpsc::Sender<Connection>, mpsc::Receiver<Connection>) {
+    mpsc::channel(HAND_OVER_COUNT)
+}
+
+/// One accept loop. Returns when it was asked to close and the kernel's queue is empty, or when the
+/// listening socket died, which the stack notices.
+pub(crate) async fn listen<T: Transport>(
+    mut transport: T,
+    state: Arc<TransportState>,
+    intake: Arc<Intake>,
+    permits: Arc<Semaphore>,
+    connections: mpsc::Sender<Connection>,
+    close: Close,
+) {
+    let mut pause = ACCEPT_PAUSE;
+    loop {
+        // A permit first: over the bound, connections wait in the kernel.
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            () = close.requested() => break,
+        };
+        let Ok(permit) = permit else { return };
+        let accepted = tokio::select! {
+            accepted = transport.accept() => accepted,
+            () = close.requested() => break,
+        };
+        match accepted {
+            Ok(stream) => {
+                pause = ACCEPT_PAUSE;
+                if connections.send(connection(stream, &state, &intake, permit, &close)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) if is_listener_dead(&error) => {
+                log::error!("the listener on {} died: {error}", state.name);
+                return;
+            }
+            Err(error) => {
+                state.accept_errors.fetch_add(1, Ordering::Relaxed);
+                intake.say.warn("accept", || {
+                    format!("cannot accept on {}: {error}; pausing, connections wait", state.name)
+                });
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = close.requested() => {}
+                }
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+    // What the kernel took before the stop is served.
+    while let Ok(Ok(stream)) = timeout(ACCEPT_LINGER, transport.accept()).await {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        if connections.send(connection(stream, &state, &intake, permit, &close)).await.is_err() {
+            break;
+        }
+    }
+}
+
+fn connection<S>(
+    stream: S,
+    state: &Arc<TransportState>,
+    intake: &Arc<Intake>,
+    permit: OwnedSemaphorePermit,
+    listener: &Close,
+) -> Connection
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    state.connections.fetch_add(1, Ordering::Relaxed);
+    state.open.fetch_add(1, Ordering::Relaxed);
+    let guard = Open { state: Arc::clone(state), _permit: permit };
+    let (intake, listener) = (Arc::clone(intake), listener.clone());
+    Box::pin(async move {
+        let _guard = guard;
+        serve(stream, intake, listener).await;
+    })
+}
+
+/// An open connection; counts itself out however it ends (losses.md L139).
+struct Open {
+    state: Arc<TransportState>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.state.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve<S>(stream: S, intake: Arc<Intake>, stopping: Close)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let read_timeout = intake.settings.read_timeout;
+    let service = service_fn(|request| answer(Arc::clone(&intake), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(read_timeout * HEAD_TIMEOUT_FACTOR)
+        .max_buf_size(READ_AHEAD_MAX_BYTES)
+        // A client that sent its request and shut down its side still counts.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        // Errors here are the client's own doing (reset, bad head); hyper has answered what it could.
+        result = connection.as_mut() => return note(&intake, result),
+        () = stopping.stop_begun() => {}
+    }
+    tokio::select! {
+        biased;
+        result = connection.as_mut() => return note(&intake, result),
+        () = sleep(IDLE_LINGER) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    note(&intake, connection.await);
+}
+
+fn note(intake: &Intake, result: Result<(), hyper::Error>) {
+    if let Err(error) = result
+        && (error.is_parse() || error.is_timeout())
+    {
+        let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Malformed };
+        // hyper has answered; this counts it and says it once.
+        let _ =
+            intake.door.refuse(Route::Unknown, &Refusal::new(reason, format!("bad request head: {error}")));
+    }
+}
+
+/// Serves connections until every accept loop is gone and every connection ended.
+pub(crate) async fn connections(mut incoming: mpsc::Receiver<Connection>, close: Close) {
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            connection = incoming.recv() => match connection {
+                Some(connection) => { open.spawn(connection); }
+                None => break,
+            },
+            Some(_) = open.join_next() => {}
+            () = close.abandoned() => break,
+        }
+    }
+    tokio::select! {
+        () = async { while open.join_next().await.is_some() {} } => {}
+        () = close.abandoned() => open.shutdown().await,
+    }
+}
+
+/// Answers one request; a panic costs that request only (losses.md L8).
+async fn answer(
+    intake: Arc<Intake>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let route = Route::of(request.uri().path());
+    let work = AssertUnwindSafe(intake.handle(route, request));
+    let mut response = match catch_unwind(work).await {
+        Ok(response) => response,
+        Err(()) => intake.door.refuse(
+            route,
+            &Refusal::new(Reason::Panicked, "internal error: the request was not accepted; please report it"),
+        ),
+    };
+    if route != Route::Info {
+        intake.info.stamp(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Polls a future, turning a panic into `Err`.
+async fn catch_unwind<F: Future>(work: AssertUnwindSafe<F>) -> Result<F::Output, ()> {
+    let mut work = pin!(work.0);
+    std::future::poll_fn(move |context| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
+            Ok(std::task::Poll::Ready(output)) => std::task::Poll::Ready(Ok(output)),
+            Err(_) => std::task::Poll::Ready(Err(())),
+        }
+    })
+    .await
+}

@@ -1,0 +1,191 @@
+//! `lastlight dev`: the agent with the desk as its backend, around a command of the user's.
+
+mod child;
+mod example;
+mod options;
+mod signals;
+mod target;
+mod terminal;
+
+use agent::config::source::{Environment, Strings as _};
+use agent::config::{BaseUrl, Config, Endpoints};
+use agent::daemon::HURRIED_STOP;
+use agent::forward::proxy::ProxySettings;
+use agent::{Deadline, Instant};
+use desk::{Closing, Desk};
+use options::{Asked, Options, Source};
+use signals::Signals;
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use target::Target;
+use terminal::say;
+
+/// The reference's receiver port (`facts/settings.md`), for those who switched TCP off.
+const PORT_DEFAULT: u16 = 8126;
+/// A trace waits no longer for its batch: people watch.
+const FLUSH_PERIOD_MAX: Duration = Duration::from_millis(200);
+/// How long the end of the session may take to be written; a terminal may be held.
+const SHOW_END_MAX: Duration = Duration::from_secs(10);
+
+/// Exit code for arguments that were not understood (`EX_USAGE`).
+const USAGE: u8 = 64;
+/// Exit code when the agent could not run (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
+/// Exit code for settings that are wrong (`EX_CONFIG`).
+const CONFIG: u8 = 78;
+
+/// Runs `lastlight dev` with the arguments after `dev`.
+pub(crate) fn run(arguments: lexopt::Parser) -> ExitCode {
+    let options = match options::parse(arguments) {
+        Ok(Asked::Run(options)) => options,
+        Ok(Asked::Help) => {
+            terminal::print(options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            say(&format!("{error}\nTry `lastlight dev --help`."));
+            return USAGE.into();
+        }
+    };
+    session(&options)
+        .unwrap_or_else(|Failure { code, reason }| {
+            say(&reason);
+            code
+        })
+        .into()
+}
+
+/// Why there was no session.
+struct Failure {
+    code: u8,
+    reason: String,
+}
+
+impl Failure {
+    fn unavailable(what: &str, error: impl std::fmt::Display) -> Self {
+        Self { code: UNAVAILABLE, reason: format!("{what}: {error}") }
+    }
+}
+
+fn session(options: &Options) -> Result<u8, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure { code: CONFIG, reason: error.to_string() };
+    let mut config = Config::load(&Environment).map_err(|errors| wrong(&errors))?;
+    let (view, out) =
+        terminal::open(options, &Environment).map_err(|error| Failure::unavailable("cannot write", error))?;
+    let desk = Desk::start(view, out).map_err(|error| Failure::unavailable("cannot receive", error))?;
+    let base = BaseUrl::new(&desk.url()).map_err(|error| wrong(&error))?;
+    lead_to_desk(&mut config, &base);
+    settle_port(&mut config);
+    if Environment.get("DD_LOG_LEVEL").is_none() {
+        // The view tells what an agent on a server would log.
+        config.log_level = log::LevelFilter::Warn;
+    }
+    agent::logging::install(config.log_level);
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;
+    let ended = runtime.block_on(around_agent(options, config));
+    // Whatever still blocks a thread must not hold the exit up.
+    runtime.shutdown_background();
+    let (code, closing) = ended?;
+    if desk.finish(closing, SHOW_END_MAX).is_none() {
+        say(&format!("the rest was not shown within {} s", SHOW_END_MAX.as_secs()));
+    }
+    Ok(code)
+}
+
+/// Everything goes to the desk, soon, and to nobody else.
+fn lead_to_desk(config: &mut Config, base: &BaseUrl) {
+    config.endpoints = Endpoints::all_at(base);
+    config.proxy = ProxySettings::default();
+    config.flush_period = config.flush_period.min(FLUSH_PERIOD_MAX);
+    // We have a terminal or a caller of our own, and we end with the command.
+    config.exit_with_parent = false;
+}
+
+/// TCP is always on, at a free port when the usual one is taken.
+fn settle_port(config: &mut Config) {
+    let wanted = config.receiver.port.unwrap_or(PORT_DEFAULT);
+    let taken = target::is_taken(config.receiver.bind, wanted);
+    if taken {
+        say(&format!("port {wanted} is taken by another program, using a free one"));
+    }
+    config.receiver.enabled = true;
+    config.receiver.port = Some(if taken { 0 } else { wanted });
+}
+
+/// Runs agent and source, the source first to end.
+async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing), Failure> {
+    // Caught from here on: an interrupt ends the session in order.
+    let mut signals = Signals::new().map_err(|error| Failure::unavailable("cannot catch signals", error))?;
+    let stop_timeout = config.stop_timeout;
+    let bound = agent::bind(config).await.map_err(|error| Failure::unavailable("cannot listen", error))?;
+    let Some(receiver) = bound.tcp_address() else {
+        return Err(Failure::unavailable("cannot listen", "no TCP port could be bound"));
+    };
+    let running =
+        bound.start(Arc::new(Environment)).map_err(|error| Failure::unavailable("cannot start", error))?;
+    let code = {
+        let source = source(options, receiver, &mut signals);
+        tokio::pin!(source);
+        tokio::select! {
+            code = &mut source => code,
+            stage = running.died() => {
+                // The command is the user's: it goes on, unseen.
+                say(&format!("the agent's {stage} ended on its own: nothing more is shown"));
+                source.await
+            }
+        }
+    };
+    let deadline = Deadline::at(Instant::now() + stop_timeout);
+    let hurried = deadline.clone();
+    let stop = running.stop("the session is over", deadline);
+    tokio::pin!(stop);
+    let report = loop {
+        tokio::select! {
+            report = &mut stop => break report,
+            _ = signals.next() => hurried.hurry(Instant::now() + HURRIED_STOP),
+        }
+    };
+    let fine = report.lost() == 0 && report.books.iter().all(|(_, book)| book.held == 0);
+    let told = if fine { String::new() } else { report.to_string() };
+    Ok((code, Closing { report: told, books: report.books }))
+}
+
+/// Waits for what sends the traces, and gives the exit code.
+async fn source(options: &Options, receiver: SocketAddr, signals: &mut Signals) -> u8 {
+    let target = Target::of(receiver, &Environment);
+    let address = target::reachable(receiver);
+    match &options.source {
+        Source::Command(program, arguments) => {
+            say(&format!("receiving at http://{address}"));
+            if let Some(warning) = &target.warning {
+                say(warning);
+            }
+            let taken = terminal::owns_stdout(options);
+            child::run(program, arguments, &target.variables, taken, signals).await
+        }
+        Source::Anyone => {
+            say(&format!("receiving at http://{address}; Ctrl-C ends"));
+            signals.next().await;
+            0
+        }
+        Source::Example => {
+            say(&format!("receiving at http://{address}, from the built-in example"));
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let now = i64::try_from(now).unwrap_or(i64::MAX);
+            let sent = tokio::task::spawn_blocking(move || example::send(address, now)).await;
+            match sent.unwrap_or_else(|error| Err(io::Error::other(error))) {
+                Ok(()) => 0,
+                Err(error) => {
+                    say(&error.to_string());
+                    1
+                }
+            }
+        }
+    }
+}

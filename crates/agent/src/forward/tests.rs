@@ -256,8 +256,8 @@ async fn outage(act: Act) {
         rig.submit(Kind::Traces, number.to_string(), 200);
         sleep(SECOND / 40).await;
     }
-    // Two seconds of load after the outage, then two more: the first probe comes within BACKOFF_MAX.
-    sleep(2 * SECOND).await;
+    // Two seconds of load after the outage, then four more: the first probe comes within BACKOFF_MAX.
+    sleep(4 * SECOND).await;
     let seen = rig.backend.seen();
     let first = seen.iter().find(|seen| seen.acknowledged).expect("recovered").at;
     assert!(first <= start + LENGTH + 4 * SECOND, "{:?}", first - start);
@@ -378,7 +378,8 @@ async fn l1_a_request_the_backend_cannot_digest_holds_nobody_up_and_ends() {
     for number in 0..1_000 {
         rig.submit(Kind::Traces, number.to_string(), 1);
         sleep(SECOND).await;
-        assert!(rig.lane(Kind::Traces, MAIN).queued_requests <= 1, "after {number}");
+        // Alone it looks like an outage, and others wait for a probe, but never longer than that.
+        assert!(rig.lane(Kind::Traces, MAIN).queued_requests <= 6, "after {number}");
     }
     let poisoned = rig.backend.seen().iter().filter(|seen| seen.body == "poison").count();
     let most = STRIKES_MAX as usize;

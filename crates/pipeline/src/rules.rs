@@ -141,12 +141,15 @@ impl Replacement {
     /// Numbers are matched as text; what is no number any more becomes a string tag.
     fn metrics<'a>(&self, arena: &'a Bump, span: &mut Span<'a>) {
         let mut position = 0;
+        let mut text = String::new();
         while let Some((key, value)) = span.metrics.get(position).copied() {
             position += 1;
             if !self.concerns(key) {
                 continue;
             }
-            let Some(replaced) = self.text(arena, &decimal(arena, value)) else { continue };
+            text.clear();
+            write_decimal(&mut text, value);
+            let Some(replaced) = self.text(arena, &text) else { continue };
             match replaced.parse() {
                 Ok(number) => span.metrics[position - 1].1 = number,
                 Err(_) => {
@@ -159,7 +162,8 @@ impl Replacement {
     }
 
     fn attribute<'a>(&self, arena: &'a Bump, value: &mut AttributeValue<'a>) {
-        let text = match value {
+        let mut number = String::new();
+        match value {
             AttributeValue::String(text) => {
                 if let Some(replaced) = self.text(arena, text) {
                     *text = replaced;
@@ -172,11 +176,11 @@ impl Replacement {
                 }
                 return;
             }
-            AttributeValue::Bool(value) => bumpalo::format!(in arena, "{}", value),
-            AttributeValue::Int(value) => bumpalo::format!(in arena, "{}", value),
-            AttributeValue::Double(value) => decimal(arena, *value),
-        };
-        if let Some(replaced) = self.text(arena, &text) {
+            AttributeValue::Bool(value) => number.push_str(if *value { "true" } else { "false" }),
+            AttributeValue::Int(value) => number = value.to_string(),
+            AttributeValue::Double(value) => write_decimal(&mut number, *value),
+        }
+        if let Some(replaced) = self.text(arena, &number) {
             *value = attribute_of(replaced);
         }
     }
@@ -205,9 +209,9 @@ impl Replacement {
     }
 }
 
-/// A number as the reference writes it to match it: without an exponent, as short as it can be read back.
-fn decimal(arena: &Bump, value: f64) -> ArenaString<'_> {
-    let mut text = ArenaString::new_in(arena);
+/// Writes a number as the reference does to match it: without an exponent, as short as it can be read
+/// back. Not into the arena, which would keep every number a rule was tried on.
+fn write_decimal(text: &mut String, value: f64) {
     if value == f64::INFINITY {
         text.push_str("+Inf");
     } else if value == f64::NEG_INFINITY {
@@ -215,7 +219,6 @@ fn decimal(arena: &Bump, value: f64) -> ArenaString<'_> {
     } else {
         write!(text, "{value}").expect("a string takes every text");
     }
-    text
 }
 
 /// The value a replaced text stands for.

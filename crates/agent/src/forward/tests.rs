@@ -615,6 +615,27 @@ async fn statistics_evict_their_oldest_and_say_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_held_takes_exactly_its_room_until_it_is_sent() {
+    let rig = Rig::new(|_, number| if number == 0 { Act::Break } else { Act::AnswerAfter(202, SECOND) });
+    let body = Bytes::from(vec![0; 1_000]);
+    // More was reserved for what the body once was.
+    rig.forwarder.submit(Outgoing {
+        target: Target { kind: Kind::Traces, path: Cow::Borrowed("/intake") },
+        headers: vec![(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))],
+        room: rig.budget.take(Signal::Traces, 1_000_000).unwrap(),
+        body,
+        receipt: rig.books.accept(Signal::Traces, 1),
+    });
+    let held = 1_000 + "content-type".len() + "text/plain".len() + REQUEST_OVERHEAD_BYTES;
+    assert_eq!(rig.budget.total_used(), held);
+    sleep(SECOND).await;
+    assert_eq!(rig.budget.total_used(), held, "waiting and under way alike");
+    sleep(SECOND).await;
+    assert_eq!(rig.budget.total_used(), 0);
+    rig.stop(SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_is_counted() {
     let rig = Rig::new(|_, _| Act::Answer(202));
     let (forwarder, budget) = (rig.forwarder.clone(), rig.budget.clone());

@@ -29,7 +29,8 @@ pub struct Behaviour {
     delay: Duration,
     retry_after: Option<String>,
     times: Option<u64>,
-    until: Option<Instant>,
+    wait: Duration,
+    from: Option<Instant>,
     period: Option<Duration>,
 }
 
@@ -42,7 +43,8 @@ impl Behaviour {
             delay: Duration::ZERO,
             retry_after: None,
             times: None,
-            until: None,
+            wait: Duration::ZERO,
+            from: None,
             period: None,
         }
     }
@@ -86,30 +88,38 @@ impl Behaviour {
         self
     }
 
-    /// Holds for so long, from the moment it is added.
+    /// Begins so long after it was added, not at once.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Holds for so long, from when it begins.
     pub fn period(mut self, period: Duration) -> Self {
         self.period = Some(period);
         self
     }
 
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.until = self.period.map(|period| now + period);
+    pub(super) fn add(&mut self, now: Instant) {
+        self.from = Some(now + self.wait);
     }
 
     pub(super) fn action(&self) -> Action {
         self.action
     }
 
-    pub(super) fn refusal(&self) -> Option<Option<Duration>> {
-        (self.action == Action::Refuse).then_some(self.period)
+    /// When connections are refused, and for how long, when this is such a rule.
+    pub(super) fn refusal(&self) -> Option<(Instant, Option<Duration>)> {
+        self.from.filter(|_| self.action == Action::Refuse).map(|from| (from, self.period))
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.times == Some(0) || self.until.is_some_and(|until| now >= until)
+        let until = self.from.zip(self.period).map(|(from, period)| from + period);
+        self.times == Some(0) || until.is_some_and(|until| now >= until)
     }
 
-    pub(super) fn fits(&self, path: &str) -> bool {
-        path.starts_with(&self.path)
+    pub(super) fn fits(&self, path: &str, now: Instant) -> bool {
+        self.from.is_some_and(|from| now >= from) && path.starts_with(&self.path)
     }
 
     pub(super) fn use_once(&mut self) -> Verdict {
@@ -145,6 +155,8 @@ pub(super) struct BehaviourRequest {
     delay_ms: u64,
     retry_after: Option<String>,
     times: Option<u64>,
+    #[serde(default)]
+    after_ms: u64,
     for_ms: Option<u64>,
 }
 
@@ -156,7 +168,8 @@ impl From<BehaviourRequest> for Behaviour {
             delay: Duration::from_millis(request.delay_ms),
             retry_after: request.retry_after,
             times: request.times,
-            until: None,
+            wait: Duration::from_millis(request.after_ms),
+            from: None,
             period: request.for_ms.map(Duration::from_millis),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `POST /_control/behave` | adds a rule: `{"action": "acknowledge" \| {"status": 503} \| "close_before_reply" \| "close_half_read" \| "hold" \| "refuse", "path", "delay_ms", "retry_after", "times", "for_ms"}` |
+//! | `POST /_control/behave` | adds a rule: `{"action": "acknowledge" \| {"status": 503} \| "close_before_reply" \| "close_half_read" \| "hold" \| "refuse", "path", "delay_ms", "retry_after", "times", "after_ms", "for_ms"}` |
 //! | `POST /_control/recover` | forgets the rules |
 //! | `POST /_control/release` | lets held requests go |
 //! | `POST /_control/reset` | forgets what was received |

@@ -29,8 +29,8 @@ const BACKLOG: u32 = 1024;
 /// What the outside tells the accept loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Refuse connections, for ever or for a period.
-    Refuse(Option<Duration>),
+    /// Refuse connections from a moment on, for ever or for a period.
+    Refuse(Instant, Option<Duration>),
     /// Listen again.
     Listen,
     /// End.
@@ -77,12 +77,10 @@ impl Shared {
     }
 
     pub(super) fn behave(&self, mut behaviour: Behaviour, commands: &Commands) {
+        behaviour.add(Instant::now());
         match behaviour.refusal() {
-            Some(period) => drop(commands.send(Command::Refuse(period))),
-            None => {
-                behaviour.begin(Instant::now());
-                self.lock().rules.push_back(behaviour);
-            }
+            Some((from, period)) => drop(commands.send(Command::Refuse(from, period))),
+            None => self.lock().rules.push_back(behaviour),
         }
     }
 
@@ -106,7 +104,7 @@ impl Shared {
         let mut state = self.lock();
         let now = Instant::now();
         state.rules.retain(|rule| !rule.is_over(now));
-        state.rules.iter_mut().find(|rule| rule.fits(path)).map(Behaviour::use_once).unwrap_or_default()
+        state.rules.iter_mut().find(|rule| rule.fits(path, now)).map(Behaviour::use_once).unwrap_or_default()
     }
 
     fn record(&self, arrived: Arrived, answer: Answer) {
@@ -167,12 +165,25 @@ pub(super) async fn run(bound: Bound, shared: Arc<Shared>, mut inbox: mpsc::Unbo
     let Bound { address, _placeholder, listener } = bound;
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
-    let mut refused_until: Option<tokio::time::Instant> = None;
+    let mut refusals: Vec<(Instant, Option<Duration>)> = Vec::new();
     let (to_self, mut from_connections) = commands();
     loop {
-        let reopen = async {
-            match refused_until {
-                Some(at) => tokio::time::sleep_until(at).await,
+        let now = Instant::now();
+        refusals.retain(|(from, period)| period.is_none_or(|period| *from + period > now));
+        if refusals.iter().any(|(from, _)| *from <= now) {
+            if listener.take().is_some() {
+                connections.shutdown().await;
+            }
+        } else if listener.is_none() {
+            listener = Some(listen(address).expect("the placeholder keeps the port"));
+        }
+        // When the next refusal begins or ends.
+        let moments =
+            refusals.iter().flat_map(|(from, period)| [Some(*from), period.map(|period| *from + period)]);
+        let next = moments.flatten().filter(|moment| *moment > now).min();
+        let changed = async {
+            match next {
+                Some(moment) => tokio::time::sleep_until(moment.into()).await,
                 None => std::future::pending().await,
             }
         };
@@ -184,23 +195,14 @@ pub(super) async fn run(bound: Bound, shared: Arc<Shared>, mut inbox: mpsc::Unbo
                 }
                 continue;
             }
-            () = reopen => Command::Listen,
+            () = changed => continue,
             Some(_) = connections.join_next() => continue,
             Some(command) = from_connections.recv() => command,
             command = inbox.recv() => command.unwrap_or(Command::Stop),
         };
         match command {
-            Command::Refuse(period) => {
-                listener = None;
-                refused_until = period.map(|period| tokio::time::Instant::now() + period);
-                connections.shutdown().await;
-            }
-            Command::Listen => {
-                refused_until = None;
-                if listener.is_none() {
-                    listener = Some(listen(address).expect("the placeholder keeps the port"));
-                }
-            }
+            Command::Refuse(from, period) => refusals.push((from, period)),
+            Command::Listen => refusals.clear(),
             Command::Stop => return connections.shutdown().await,
         }
     }

@@ -86,6 +86,26 @@ async fn a_refusing_backend_keeps_its_port_and_comes_back() {
 }
 
 #[tokio::test]
+async fn rules_follow_each_other_in_time() {
+    let backend = Backend::start().await;
+    let step = Duration::from_millis(20);
+    // The first rule that fits decides, so there is no gap between the two.
+    backend.behave(Behaviour::status(503).after(2 * step));
+    backend.behave(Behaviour::status(500));
+    backend.behave(Behaviour::refuse().after(step).period(step));
+    let mut seen = Vec::new();
+    while seen.last().map(String::as_str) != Some("503") {
+        seen.push(status(&backend, &trace_body([1])).await);
+    }
+    seen.dedup();
+    // A slow machine may miss the first two and see the end of the refusal late, but never another order.
+    let ranks: Vec<_> =
+        seen.iter().map(|status| ["500", "closed", "503"].iter().position(|s| s == status)).collect();
+    assert!(ranks.is_sorted() && !ranks.contains(&None), "{seen:?}");
+    assert_eq!(backend.span_count(), 0);
+}
+
+#[tokio::test]
 async fn a_rule_holds_only_for_its_path() {
     let backend = Backend::start().await;
     backend.behave(Behaviour::status(500).on("/api/v0.2/stats"));

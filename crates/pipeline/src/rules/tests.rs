@@ -168,3 +168,17 @@ fn resources_are_ignored_wherever_they_match() {
     assert!(rules.ignores("web GET /healthz"));
     assert!(!rules.ignores("GET /"));
 }
+
+#[test]
+fn l21_a_rule_that_cannot_be_applied_is_an_error_that_names_it() {
+    for pattern in ["(token", r"\1", r"[b-a]"] {
+        let error = ReplaceRule::new("*", pattern, "?").unwrap_err();
+        assert!(error.to_string().contains(&format!("{pattern:?}")), "{error}");
+    }
+    // Go's syntax is no reason to refuse a rule, nor to let through what it hides.
+    check(
+        &[("*", r"\b{id}\b|\d{4}", "?")],
+        &[("a", "1234 ٤٤٤٤"), ("b", "x{id}y")],
+        &[("a", "? ٤٤٤٤"), ("b", "x?y")],
+    );
+}

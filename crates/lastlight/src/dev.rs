@@ -11,7 +11,7 @@ use agent::config::source::{Environment, Strings as _};
 use agent::config::{BaseUrl, Config, Endpoints};
 use agent::daemon::HURRIED_STOP;
 use agent::forward::proxy::ProxySettings;
-use agent::{Deadline, Instant};
+use agent::{Bound, Deadline, Instant};
 use desk::{Closing, Desk};
 use options::{Asked, Options, Source};
 use signals::Signals;
@@ -78,7 +78,6 @@ fn session(options: &Options) -> Result<u8, Failure> {
     let desk = Desk::start(view, out).map_err(|error| Failure::unavailable("cannot receive", error))?;
     let base = BaseUrl::new(&desk.url()).map_err(|error| wrong(&error))?;
     lead_to_desk(&mut config, &base);
-    settle_port(&mut config);
     if Environment.get("DD_LOG_LEVEL").is_none() {
         // The view tells what an agent on a server would log.
         config.log_level = log::LevelFilter::Warn;
@@ -107,15 +106,22 @@ fn lead_to_desk(config: &mut Config, base: &BaseUrl) {
     config.exit_with_parent = false;
 }
 
-/// TCP is always on, at a free port when the usual one is taken.
-fn settle_port(config: &mut Config) {
+/// Binds the agent with TCP always on, at another port when the wanted one cannot be had.
+async fn bind(mut config: Config) -> Result<Bound, Failure> {
     let wanted = config.receiver.port.unwrap_or(PORT_DEFAULT);
-    let taken = target::is_taken(config.receiver.bind, wanted);
-    if taken {
-        say(&format!("port {wanted} is taken by another program, using a free one"));
-    }
     config.receiver.enabled = true;
-    config.receiver.port = Some(if taken { 0 } else { wanted });
+    // Asked first, for the agent may wait for one that is about to leave the port.
+    if !target::is_taken(config.receiver.bind, wanted) {
+        config.receiver.port = Some(wanted);
+        match agent::bind(config.clone()).await {
+            Ok(bound) if bound.tcp_address().is_some() => return Ok(bound),
+            Ok(_) => {}
+            Err(error) => log::debug!("{error}"),
+        }
+    }
+    say(&format!("port {wanted} is not free, using another"));
+    config.receiver.port = Some(0);
+    agent::bind(config).await.map_err(|error| Failure::unavailable("cannot listen", error))
 }
 
 /// Runs agent and source, the source first to end.
@@ -123,7 +129,7 @@ async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing)
     // Caught from here on: an interrupt ends the session in order.
     let mut signals = Signals::new().map_err(|error| Failure::unavailable("cannot catch signals", error))?;
     let stop_timeout = config.stop_timeout;
-    let bound = agent::bind(config).await.map_err(|error| Failure::unavailable("cannot listen", error))?;
+    let bound = bind(config).await?;
     let Some(receiver) = bound.tcp_address() else {
         return Err(Failure::unavailable("cannot listen", "no TCP port could be bound"));
     };

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 fn dev(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lastlight"));
     command.arg("dev").args(arguments).stdin(Stdio::null());
-    for variable in ["DD_TRACE_AGENT_URL", "DD_AGENT_HOST", "DD_TRACE_AGENT_PORT", "DD_API_KEY", "NO_COLOR", "COLUMNS"] {
+    for variable in
+        ["DD_TRACE_AGENT_URL", "DD_AGENT_HOST", "DD_TRACE_AGENT_PORT", "DD_API_KEY", "NO_COLOR", "COLUMNS"]
+    {
         command.env_remove(variable);
     }
     command
@@ -32,7 +34,8 @@ fn the_example_is_shown_whole_as_json_and_the_books_balance() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines = lines(&output.stdout);
     let kind = |wanted: &str| lines.iter().filter(|line| line["type"] == wanted).collect::<Vec<_>>();
-    let spans: Vec<_> = kind("trace").iter().filter_map(|trace| trace["spans"].as_array()).flatten().collect();
+    let spans: Vec<_> =
+        kind("trace").iter().filter_map(|trace| trace["spans"].as_array()).flatten().collect();
     assert_eq!(spans.len(), 37);
     assert_eq!(kind("summary")[0]["traces"], 4);
     let queries: Vec<_> = spans.iter().filter(|span| span["type"] == "sql").collect();
@@ -45,7 +48,10 @@ fn the_example_is_shown_whole_as_json_and_the_books_balance() {
         .sum();
     assert!(hits > 0, "statistics arrive at the end: {lines:?}");
     let traces = &kind("books")[0]["signals"]["traces"];
-    assert_eq!((&traces["accepted"], &traces["delivered"], &traces["held"]), (&37.into(), &37.into(), &0.into()));
+    assert_eq!(
+        (&traces["accepted"], &traces["delivered"], &traces["held"]),
+        (&37.into(), &37.into(), &0.into())
+    );
 }
 
 #[test]
@@ -75,7 +81,8 @@ fn with_json_stdout_is_the_views_and_the_commands_goes_to_stderr() {
 
 #[test]
 fn the_command_is_told_where_to_send() {
-    let output = run(&["--", "sh", "-c", "echo $DD_TRACE_AGENT_URL; echo http://$DD_AGENT_HOST:$DD_TRACE_AGENT_PORT"]);
+    let output =
+        run(&["--", "sh", "-c", "echo $DD_TRACE_AGENT_URL; echo http://$DD_AGENT_HOST:$DD_TRACE_AGENT_PORT"]);
     let stdout = text(&output.stdout);
     let (url, parts) = stdout.trim_end().split_once('\n').expect("two lines");
     assert!(url.starts_with("http://127.0.0.1:") && url == parts, "{stdout}");
@@ -88,7 +95,11 @@ fn what_the_user_said_about_the_agent_stays_and_is_told() {
         .output()
         .expect("the binary runs");
     assert_eq!(text(&output.stdout), "http://192.0.2.1:9\n");
-    assert!(text(&output.stderr).contains("DD_TRACE_AGENT_URL=http://192.0.2.1:9 is set"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("DD_TRACE_AGENT_URL=http://192.0.2.1:9 is set"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -121,7 +132,9 @@ fn a_signal_is_passed_on_and_the_command_ends_as_it_likes() {
             .spawn()
             .expect("the binary runs");
         let mut ready = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut ready).expect("the command speaks");
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut ready)
+            .expect("the command speaks");
         signal(&child, name);
         assert_eq!(child.wait().expect("it ends").code(), Some(code), "{name}");
     }

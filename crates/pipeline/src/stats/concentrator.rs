@@ -1,7 +1,7 @@
 //! Statistics counted here, of spans whose tracer did not count them.
 
 use super::key::{Fixed, KeyBuffer, LISTS, TEXTS, read_group};
-use super::peer::{Kind, PeerTags};
+use super::peer::{PeerTags, is_counted};
 use super::sketch::DdSketch;
 use super::table::{Bucket, Counted, Totals, Views, merge_receipt};
 use super::view::{View, read_view, shared_view, write_view};
@@ -119,22 +119,18 @@ impl Concentrator {
         // A span that ends in the future would wait for it, held; a skewed clock is no reason to.
         let newest = align(now_ns).saturating_add(BUCKET_NS).max(self.oldest_ns);
         let by_span_kind = self.by_span_kind;
-        let mut spans = chunk.spans.iter().zip(facts).filter_map(|(span, facts)| {
-            let wanted = facts.top_level || facts.measured;
-            if facts.partial || !(wanted || (by_span_kind && !facts.span_kind.is_empty())) {
-                return None;
-            }
-            let kind = Kind::of(facts.span_kind);
-            (wanted || kind.is_counted()).then_some((span, facts, kind))
+        let mut spans = chunk.spans.iter().zip(facts).filter(|(_, facts)| {
+            (facts.top_level || facts.measured || (by_span_kind && is_counted(facts.span_kind)))
+                && !facts.partial
         });
         let Some(first) = spans.next() else { return };
         write_view(&mut self.view_key, view);
         let (state, mut totals) = self.views.view(self.view_key.bytes(), shared_view);
-        for (span, facts, kind) in std::iter::once(first).chain(spans) {
+        for (span, facts) in std::iter::once(first).chain(spans) {
             let end = span.start.saturating_add(span.duration);
             let start_ns = align(end).clamp(self.oldest_ns, newest);
             let bucket = state.bucket(start_ns, &mut totals);
-            let key = self.keys.write(span, facts, kind, synthetics, Blocked::default());
+            let key = self.keys.write(span, facts, synthetics, Blocked::default());
             let hash = totals.hash(key);
             let grown = match bucket.find(hash, key) {
                 Some(counts) => counts.add(span, facts.top_level, weight),
@@ -145,7 +141,7 @@ impl Concentrator {
                         blocked: &mut self.blocked_spans,
                     };
                     let make = |keys: &mut Keys, blocked| {
-                        keys.write(span, facts, kind, synthetics, blocked);
+                        keys.write(span, facts, synthetics, blocked);
                     };
                     slow.counts(bucket, &mut self.keys, span, facts, make, &mut totals).add(
                         span,
@@ -266,14 +262,7 @@ impl Slow<'_> {
 
 impl Keys {
     #[inline]
-    fn write(
-        &mut self,
-        span: &Span<'_>,
-        facts: &SpanFacts<'_>,
-        kind: Kind,
-        synthetics: bool,
-        blocked: Blocked,
-    ) -> &[u8] {
+    fn write(&mut self, span: &Span<'_>, facts: &SpanFacts<'_>, synthetics: bool, blocked: Blocked) -> &[u8] {
         let fixed = Fixed {
             http_status_code: facts.http_status_code,
             synthetics,
@@ -294,7 +283,7 @@ impl Keys {
         ];
         self.buffer.start(fixed, texts);
         let peer = blocked.peer.then_some(BLOCKED);
-        self.peer.write(span, facts, kind, peer, &mut self.buffer, PEER_LIST);
+        self.peer.write(span, facts, peer, &mut self.buffer, PEER_LIST);
         for name in &self.additional {
             let Some(value) = span.meta(name).filter(|value| !value.is_empty()) else { continue };
             let fits = value.len() <= ADDITIONAL_VALUE_MAX_BYTES && !blocked.additional;

@@ -7,6 +7,7 @@ mod client_tests;
 mod concentrator;
 #[cfg(test)]
 mod concentrator_tests;
+mod group;
 mod key;
 mod peer;
 pub mod sketch;
@@ -18,6 +19,7 @@ mod view;
 
 pub use client::ClientAggregator;
 pub use concentrator::{BLOCKED, BUCKET_NS, Concentrator};
+pub use group::{normalize_group, normalize_payload};
 pub use peer::PEER_TAGS;
 pub use table::Counted;
 pub use view::View;

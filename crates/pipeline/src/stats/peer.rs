@@ -4,6 +4,7 @@
 use super::key::KeyBuffer;
 use crate::config::StatsConfig;
 use crate::facts::SpanFacts;
+use hashbrown::HashTable;
 use model::Span;
 use std::net::Ipv6Addr;
 
@@ -55,41 +56,31 @@ pub const PEER_TAGS: [&str; 43] = [
 ];
 
 const BASE_SERVICE: &str = "_dd.base_service";
+/// Bits that stand for the keys.
+const BITS: usize = 2_048;
 /// What stands for an address.
 const BLOCKED_IP: &str = "blocked-ip-address";
 /// Addresses of the machine itself and of its cloud's metadata: few, and telling.
 const ALLOWED_IPS: [&str; 5] = ["127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254", "169.254.170.2"];
 
-/// What `span.kind` means to statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `client`, `producer`, `consumer`: talks to a peer.
-    Peer,
-    /// `server`.
-    Server,
-    /// `internal`, or nothing said.
-    Internal,
-    /// Anything else.
-    Other,
+/// Whether spans of a kind count even when neither top level nor measured.
+#[inline]
+pub(super) fn is_counted(span_kind: &str) -> bool {
+    has_peer(span_kind) || is(span_kind, "server")
 }
 
-impl Kind {
-    #[inline]
-    pub(super) fn of(span_kind: &str) -> Self {
-        let is = |kind: &str| span_kind.eq_ignore_ascii_case(kind);
-        match span_kind.len() {
-            0 => Self::Internal,
-            6 if is("client") => Self::Peer,
-            6 if is("server") => Self::Server,
-            8 if is("producer") || is("consumer") => Self::Peer,
-            8 if is("internal") => Self::Internal,
-            _ => Self::Other,
-        }
-    }
+/// Whether spans of a kind talk to a peer.
+#[inline]
+fn has_peer(span_kind: &str) -> bool {
+    is(span_kind, "client") || is(span_kind, "producer") || is(span_kind, "consumer")
+}
 
-    pub(super) fn is_counted(self) -> bool {
-        matches!(self, Self::Peer | Self::Server)
-    }
+/// Compares without regard to case; most kinds differ in length or first letter already.
+#[inline]
+fn is(span_kind: &str, kind: &str) -> bool {
+    span_kind.len() == kind.len()
+        && span_kind.as_bytes().first().map(u8::to_ascii_lowercase) == kind.as_bytes().first().copied()
+        && span_kind.eq_ignore_ascii_case(kind)
 }
 
 /// The configured peer tags, and where a span has them.
@@ -97,8 +88,10 @@ impl Kind {
 pub(super) struct PeerTags {
     /// Sorted, each once.
     keys: Vec<Box<str>>,
-    /// Bit n of entry b: a key of n bytes starts with b. Most tags of a span fail here.
-    lengths: Box<[u64; 256]>,
+    /// Positions in `keys`, by [`cheap_hash`].
+    index: HashTable<u16>,
+    /// The same hashes as a set of bits: nearly all tags of a span fail here.
+    bits: Box<[u64; BITS / 64]>,
     /// Positions in `keys` and in the span's tags, of the span looked at last.
     found: Vec<(u16, u32)>,
 }
@@ -115,11 +108,18 @@ impl PeerTags {
         keys.sort_unstable();
         keys.dedup();
         keys.truncate(usize::from(u16::MAX));
-        let mut lengths = Box::new([0_u64; 256]);
-        for key in &keys {
-            lengths[usize::from(key.as_bytes()[0])] |= 1 << key.len().min(63);
+        let mut index = HashTable::with_capacity(keys.len());
+        for (position, key) in keys.iter().enumerate() {
+            index.insert_unique(cheap_hash(key), position as u16, |position| {
+                cheap_hash(&keys[usize::from(*position)])
+            });
         }
-        Self { keys, lengths, found: Vec::new() }
+        let mut bits = Box::new([0; BITS / 64]);
+        for key in &keys {
+            let (word, bit) = bit_of(cheap_hash(key));
+            bits[word] |= bit;
+        }
+        Self { keys, index, bits, found: Vec::new() }
     }
 
     /// Writes the peer tags of a span into list `list` of a key. With `blocked` their values are
@@ -128,7 +128,6 @@ impl PeerTags {
         &mut self,
         span: &Span<'_>,
         facts: &SpanFacts<'_>,
-        kind: Kind,
         blocked: Option<&str>,
         key: &mut KeyBuffer,
         list: usize,
@@ -136,19 +135,17 @@ impl PeerTags {
         if self.keys.is_empty() {
             return;
         }
-        match kind {
-            Kind::Peer => {
-                self.find(span);
-                for (name, tag) in &self.found {
-                    let Some((_, value)) = span.meta.get(*tag as usize) else { continue };
-                    write_tag(key, list, &self.keys[usize::from(*name)], value, blocked);
-                }
+        if has_peer(facts.span_kind) {
+            self.find(span);
+            for (name, tag) in &self.found {
+                let Some((_, value)) = span.meta.get(*tag as usize) else { continue };
+                write_tag(key, list, &self.keys[usize::from(*name)], value, blocked);
             }
+        } else if !facts.base_service.is_empty()
+            && (facts.span_kind.is_empty() || is(facts.span_kind, "internal"))
+        {
             // Custom instrumentation that overrides the service: that alone tells spans apart.
-            Kind::Internal if !facts.base_service.is_empty() => {
-                write_tag(key, list, BASE_SERVICE, facts.base_service, blocked);
-            }
-            _ => {}
+            write_tag(key, list, BASE_SERVICE, facts.base_service, blocked);
         }
     }
 
@@ -156,12 +153,14 @@ impl PeerTags {
     fn find(&mut self, span: &Span<'_>) {
         self.found.clear();
         for (position, (tag, _)) in span.meta.iter().enumerate() {
-            let Some(first) = tag.as_bytes().first() else { continue };
-            if self.lengths[usize::from(*first)] >> tag.len().min(63) & 1 == 0 {
+            let hash = cheap_hash(tag);
+            let (word, bit) = bit_of(hash);
+            if self.bits[word] & bit == 0 {
                 continue;
             }
-            if let Ok(name) = self.keys.binary_search_by(|key| (**key).cmp(tag)) {
-                self.found.push((name as u16, position as u32));
+            let keys = &self.keys;
+            if let Some(name) = self.index.find(hash, |name| *keys[usize::from(*name)] == **tag) {
+                self.found.push((*name, position as u32));
             }
         }
         if self.found.len() > 1 {
@@ -173,6 +172,24 @@ impl PeerTags {
             span.meta.get(*position as usize).is_some_and(|(_, value)| !value.is_empty())
         });
     }
+}
+
+/// Length and three characters: enough to tell a peer tag from nearly all other tags of a span, at a
+/// fraction of the cost of a hash. Keys that agree in them are compared.
+#[inline]
+fn cheap_hash(tag: &str) -> u64 {
+    let bytes = tag.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return 0 };
+    let middle = bytes[bytes.len() / 2];
+    let mixed = u32::from_le_bytes([*first, *last, middle, bytes.len() as u8]);
+    let hash = u64::from(mixed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ hash >> 32
+}
+
+#[inline]
+fn bit_of(hash: u64) -> (usize, u64) {
+    let bit = hash as usize % BITS;
+    (bit / 64, 1 << (bit % 64))
 }
 
 fn write_tag(key: &mut KeyBuffer, list: usize, name: &str, value: &str, blocked: Option<&str>) {
@@ -208,6 +225,12 @@ pub(super) fn quantize_addresses(hosts: &str, out: &mut Vec<u8>) {
 }
 
 fn quantize_address(host: &str, out: &mut Vec<u8>) {
+    // Nearly no host is an address, and the look at its start is far cheaper than the search for schemes.
+    let may_be = |first: &u8| first.is_ascii_hexdigit() || matches!(first, b':' | b'[');
+    if !host.as_bytes().first().is_some_and(may_be) && !host.starts_with("ip-") && !host.contains(':') {
+        out.extend_from_slice(host.as_bytes());
+        return;
+    }
     let (prefix, rest) = split_prefix(host);
     let (name, port) = split_port(rest).unwrap_or((rest, ""));
     let Some(end) = address_end(name).filter(|end| !ALLOWED_IPS.contains(&&name[..*end])) else {
@@ -227,6 +250,9 @@ fn quantize_address(host: &str, out: &mut Vec<u8>) {
 fn split_prefix(host: &str) -> (&str, &str) {
     if let Some(rest) = host.strip_prefix("ip-") {
         return ("ip-", rest);
+    }
+    if !host.contains(':') {
+        return ("", host);
     }
     for scheme in ["dnspoll", "ftp", "file", "http", "https"] {
         let Some(at) = host.find(scheme) else { continue };
@@ -369,7 +395,7 @@ mod tests {
         let facts = SpanFacts { base_service, span_kind: arena.alloc_str(span_kind), ..SpanFacts::default() };
         let mut key = KeyBuffer::default();
         key.start(Fixed::default(), [""; TEXTS]);
-        PeerTags::new(config).write(&span, &facts, Kind::of(span_kind), None, &mut key, 0);
+        PeerTags::new(config).write(&span, &facts, None, &mut key, 0);
         read_group(key.bytes()).peer_tags
     }
 

@@ -56,7 +56,10 @@ impl LogMapping {
     /// The bin of a value above zero.
     #[inline]
     fn index(&self, value: f64) -> i32 {
-        (value.ln() * self.multiplier + self.offset).floor() as i32
+        let exact = value.ln() * self.multiplier + self.offset;
+        // What `floor` does, without the call it is on processors that old builds must run on.
+        let towards_zero = exact as i32;
+        towards_zero.saturating_sub(i32::from(exact < f64::from(towards_zero)))
     }
 
     fn lower_bound(&self, index: i32) -> f64 {

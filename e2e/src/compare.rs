@@ -1,0 +1,225 @@
+//! lastlight and the older mini agent side by side: what each makes of the same requests.
+
+use crate::{
+    BOUND,
+    agent::{Agent, free_port, inherited},
+    clients::mini_agent,
+    raw::{self, Answer},
+};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+    time::Duration,
+};
+use testkit::{Backend, proto::AgentPayload};
+use tokio::{net::TcpStream, process::Command, time::timeout};
+
+/// A variable both agents get, so that both find themselves on the same platform.
+pub const PLATFORM: (&str, &str) = ("ASCSVCRT_SPRING__APPLICATION__NAME", "e2e");
+/// How often a program that does not say when it listens is asked.
+const ASK_PERIOD: Duration = Duration::from_millis(5);
+
+/// Starts the mini agent.
+///
+/// # Panics
+/// When it does not listen within a minute.
+pub async fn start_mini_agent(backend: &Backend, variables: &[(&str, &str)]) -> Agent {
+    let port = free_port();
+    let mut command = Command::new(mini_agent());
+    command.env_clear().envs(inherited());
+    command.env("DD_API_KEY", "0123456789abcdef0123456789abcdef").env("DD_APM_DD_URL", backend.url());
+    command.env("DD_APM_RECEIVER_PORT", port.to_string()).env("DD_USE_DOGSTATSD", "false");
+    command.env(PLATFORM.0, PLATFORM.1).envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let agent = Agent::spawn(command, port);
+    let listens = timeout(BOUND, async {
+        let mut again = tokio::time::interval(ASK_PERIOD);
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            again.tick().await;
+        }
+    });
+    listens.await.unwrap_or_else(|_| panic!("the mini agent does not listen:\n{}", agent.lines().join("\n")));
+    agent
+}
+
+/// A request both get.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it tries.
+    pub name: String,
+    /// The whole request.
+    pub bytes: Vec<u8>,
+}
+
+impl Case {
+    /// A trace request with the headers tracers send.
+    pub fn traces(name: &str, headers: &str, body: &[u8]) -> Self {
+        let headers = format!("content-type: application/msgpack\r\n{headers}");
+        Self { name: name.into(), bytes: raw::request("POST", "/v0.4/traces", &headers, body) }
+    }
+}
+
+/// Sends every request to an agent; its answers by name.
+pub async fn answers(port: u16, cases: &[Case]) -> BTreeMap<String, Answer> {
+    let mut answers = BTreeMap::new();
+    for case in cases {
+        answers.insert(case.name.clone(), raw::send(port, &case.bytes).await);
+    }
+    answers
+}
+
+/// What differs, by kind, with an example each.
+#[derive(Debug, Default)]
+pub struct Differences(BTreeMap<String, String>);
+
+impl Differences {
+    /// Compares the answers of the mini agent (`theirs`) with ours.
+    pub fn answers(&mut self, theirs: &BTreeMap<String, Answer>, ours: &BTreeMap<String, Answer>) {
+        for (name, theirs) in theirs {
+            let Some(ours) = ours.get(name) else { continue };
+            if theirs.status != ours.status {
+                self.add(format!("answer: {name}: {} becomes {}", theirs.status, ours.status), String::new());
+            } else if json(&theirs.body) != json(&ours.body) {
+                self.add(format!("answer: {name}: another body"), format!("{} / {}", theirs.body, ours.body));
+            }
+            if theirs.header("content-type") != ours.header("content-type") {
+                let types = (theirs.header("content-type"), ours.header("content-type"));
+                self.add("answer: Content-Type".into(), format!("{types:?}"));
+            }
+        }
+    }
+
+    /// Compares what arrived from the mini agent with what arrived from lastlight, span by span.
+    pub fn traces(&mut self, theirs: &[AgentPayload], ours: &[AgentPayload]) {
+        let (theirs, ours) = (located(theirs), located(ours));
+        for id in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+            match (theirs.get(id), ours.get(id)) {
+                (Some(theirs), Some(ours)) => self.values("", theirs, ours),
+                (Some(span), None) => {
+                    self.add("span: only from the mini agent".into(), format!("{id}: {span}"))
+                }
+                (None, Some(span)) => self.add("span: only from lastlight".into(), format!("{id}: {span}")),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Every kind of difference.
+    pub fn kinds(&self) -> BTreeSet<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// An example of a kind.
+    pub fn example(&self, kind: &str) -> &str {
+        self.0.get(kind).map_or("", String::as_str)
+    }
+
+    fn values(&mut self, path: &str, theirs: &Value, ours: &Value) {
+        match (theirs, ours) {
+            (Value::Object(left), Value::Object(right)) => {
+                for key in left.keys().chain(right.keys()).collect::<BTreeSet<_>>() {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    match (left.get(key), right.get(key)) {
+                        (Some(left), Some(right)) => self.values(&path, left, right),
+                        (Some(left), None) => {
+                            self.add(format!("{path}: only from the mini agent"), left.to_string())
+                        }
+                        (None, Some(right)) => {
+                            self.add(format!("{path}: only from lastlight"), right.to_string())
+                        }
+                        (None, None) => {}
+                    }
+                }
+            }
+            _ if theirs != ours => self.add(format!("{path}: another value"), format!("{theirs} / {ours}")),
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, kind: String, example: String) {
+        self.0.entry(kind).or_insert(example);
+    }
+}
+
+/// The kinds that a Markdown table explains: the first column, in backticks.
+pub fn explained(markdown: &str) -> BTreeSet<&str> {
+    markdown
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(kind, _)| kind)
+        .collect()
+}
+
+/// Every span with what it is wrapped in, by id.
+fn located(payloads: &[AgentPayload]) -> BTreeMap<u64, Value> {
+    let mut spans = BTreeMap::new();
+    for agent in payloads {
+        for tracer in &agent.tracer_payloads {
+            for chunk in &tracer.chunks {
+                for span in &chunk.spans {
+                    let located = serde_json::json!({
+                        "agent": without(agent, "tracer_payloads"),
+                        "tracer": without(tracer, "chunks"),
+                        "chunk": without(chunk, "spans"),
+                        "span": span,
+                    });
+                    spans.insert(span.span_id, located);
+                }
+            }
+        }
+    }
+    spans
+}
+
+fn without(message: &impl serde::Serialize, field: &str) -> Value {
+    let mut value = serde_json::to_value(message).expect("JSON");
+    if let Some(object) = value.as_object_mut() {
+        object.remove(field);
+    }
+    value
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::proto::{Span, TraceChunk, TracerPayload};
+
+    fn payload(span: Span, env: &str) -> AgentPayload {
+        let chunk = TraceChunk { spans: vec![span], ..TraceChunk::default() };
+        let tracer = TracerPayload { chunks: vec![chunk], env: env.into(), ..TracerPayload::default() };
+        AgentPayload { tracer_payloads: vec![tracer], ..AgentPayload::default() }
+    }
+
+    #[test]
+    fn every_field_that_differs_is_a_kind() {
+        let span = |id, tag: &str| Span {
+            span_id: id,
+            meta: [(tag.to_owned(), "1".to_owned()), ("same".to_owned(), "1".to_owned())].into(),
+            ..Span::default()
+        };
+        let mut differences = Differences::default();
+        differences.traces(
+            &[payload(span(1, "a"), "x"), payload(span(2, "a"), "x")],
+            &[payload(span(1, "b"), "y"), payload(span(3, "a"), "x")],
+        );
+        let expected = [
+            "span.meta.a: only from the mini agent",
+            "span.meta.b: only from lastlight",
+            "span: only from lastlight",
+            "span: only from the mini agent",
+            "tracer.env: another value",
+        ];
+        assert_eq!(differences.kinds(), expected.into());
+    }
+
+    #[test]
+    fn explanations_stand_in_the_first_column() {
+        let markdown = "# x\n| what | why |\n|---|---|\n| `span.meta.a: only from lastlight` | because |\n";
+        assert_eq!(explained(markdown), ["span.meta.a: only from lastlight"].into());
+    }
+}

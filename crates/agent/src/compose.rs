@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::config::source::Strings;
 use crate::forward;
 use crate::forward::client::HttpClient;
-use crate::intake::egress::{AgentName, Egress};
+use crate::intake::egress::{Egress, EgressSettings};
 use crate::intake::labels::Labels;
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::logging::SayOnce;
@@ -130,17 +130,15 @@ impl Bound {
         let (forwarder, sender) =
             forward::forwarder(&forward_settings, Arc::new(client.clone())).map_err(StartError::Endpoint)?;
 
-        let name = AgentName { hostname: config.identity.hostname.clone(), env: config.process.env.clone() };
-        let egress = Arc::new(Egress::new(
-            &config.process,
-            name,
-            header(&config),
-            settings::packing(&config),
-            config.flush_period,
-            &books,
-            budget.clone(),
-            forwarder,
-        ));
+        let processor = Processor::new(config.process.clone(), clock::unix_nanos());
+        let egress = EgressSettings {
+            hostname: config.identity.hostname.clone(),
+            env: processor.env().to_owned(),
+            header: header(&config, processor.env()),
+            packing: settings::packing(&config),
+            flush_period: config.flush_period,
+        };
+        let egress = Arc::new(Egress::new(egress, &config.process.stats, &books, budget.clone(), forwarder));
         let tcp = tcp.map(Listener::new);
         let unix = unix.map(Listener::new);
         let states = [tcp.as_ref().map(|l| &l.state), unix.as_ref().map(|l| &l.state)];
@@ -151,7 +149,7 @@ impl Bound {
             door: Default::default(),
             say: SayOnce::default(),
             info: Info::new(&config, &names),
-            processor: Processor::new(config.process.clone(), clock::unix_nanos()),
+            processor,
             labels: Default::default(),
             rates: Default::default(),
             egress: Arc::clone(&egress),
@@ -228,13 +226,13 @@ fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, intak
 }
 
 /// What every trace payload says of the agent.
-fn header(config: &Config) -> Vec<u8> {
+fn header(config: &Config, env: &str) -> Vec<u8> {
     let sampling = &config.process.sampling;
     let mut header = Vec::new();
     agent_header(
         &AgentHeader {
             host_name: &config.identity.hostname,
-            env: &config.process.env,
+            env,
             tags: &[],
             agent_version: VERSION,
             target_tps: sampling.target_tps,

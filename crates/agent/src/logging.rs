@@ -28,7 +28,7 @@ impl Log for Stderr {
         }
         let line = format!("lastlight {} {:5} {}\n", Utc::now(), record.level(), record.args());
         // One write, so that lines of several processes do not mix; a closed stderr harms nobody.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        std::io::stderr().write_all(line.as_bytes()).ok();
     }
 
     fn flush(&self) {}

@@ -114,7 +114,7 @@ impl Stack {
     /// `overdue` is called before the first stage is abandoned.
     pub async fn unwind(mut self, deadline: Deadline, overdue: impl Fn()) -> Vec<StageEnd> {
         // A stack is unwound once, so the cell is empty.
-        let _ = self.stopping.deadline.set(deadline.clone());
+        self.stopping.deadline.set(deadline.clone()).ok();
         self.stopping.token.cancel();
         let mut ends = Vec::with_capacity(self.stages.len());
         while let Some(stage) = self.stages.pop() {

@@ -13,6 +13,7 @@ use model::limits::TRACE_BATCH_MAX_BYTES;
 use model::stats::{ClientStats, StatsPayload};
 use model::{Books, Receipt, Signal};
 use pipeline::batch::{Batch, Batcher, Bounds};
+use pipeline::config::StatsConfig;
 use pipeline::stats::split::{Part, split};
 use pipeline::stats::{ClientAggregator, Concentrator, Counted};
 use serde_json::{Value, json};
@@ -39,13 +40,19 @@ pub(crate) enum Packing {
     Plain,
 }
 
-/// Who the agent is, as its payloads say.
+/// How batches are made and who they are from.
 #[derive(Clone, Debug)]
-pub(crate) struct AgentName {
-    /// Host; empty where there is none.
+pub(crate) struct EgressSettings {
+    /// Host of the agent; empty where there is none.
     pub(crate) hostname: String,
-    /// Environment.
+    /// Environment of the agent.
     pub(crate) env: String,
+    /// Fields of the agent, appended to each trace payload.
+    pub(crate) header: Vec<u8>,
+    /// How trace payloads are packed.
+    pub(crate) packing: Packing,
+    /// Longest time a span waits for its batch.
+    pub(crate) flush_period: Duration,
 }
 
 /// Everything between accepting and sending.
@@ -57,10 +64,7 @@ pub(crate) struct Egress {
     pub(super) concentrator: Mutex<Concentrator>,
     clients: Mutex<ClientAggregator>,
     wake: Notify,
-    /// Fields of the agent, appended to each trace payload.
-    header: Vec<u8>,
-    name: AgentName,
-    packing: Packing,
+    settings: EgressSettings,
     budget: Budget,
     pub(super) forwarder: Forwarder,
 }
@@ -72,11 +76,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Egress {
     pub(crate) fn new(
-        process: &pipeline::config::ProcessConfig,
-        name: AgentName,
-        header: Vec<u8>,
-        packing: Packing,
-        flush_period: Duration,
+        settings: EgressSettings,
+        stats: &StatsConfig,
         books: &Books,
         budget: Budget,
         forwarder: Forwarder,
@@ -84,7 +85,7 @@ impl Egress {
         let bounds = Bounds {
             bytes: TRACE_BATCH_MAX_BYTES - HEADER_RESERVE_BYTES,
             weight: usize::MAX,
-            age: flush_period,
+            age: settings.flush_period,
         };
         let now = clock::unix_nanos();
         // Counted and received statistics have half of their signal's share each.
@@ -92,12 +93,10 @@ impl Egress {
         Self {
             traces: Mutex::new(Batcher::new(bounds)),
             closed: Mutex::default(),
-            concentrator: Mutex::new(Concentrator::new(&process.stats, books, share, now)),
+            concentrator: Mutex::new(Concentrator::new(stats, books, share, now)),
             clients: Mutex::new(ClientAggregator::new(share, now)),
             wake: Notify::new(),
-            header,
-            name,
-            packing,
+            settings,
             budget,
             forwarder,
         }
@@ -189,16 +188,16 @@ impl Egress {
 
     async fn send_traces(&self, batch: Batch<Room>) {
         let Batch { mut bytes, receipt, held: room, .. } = batch;
-        bytes.extend_from_slice(&self.header);
+        bytes.extend_from_slice(&self.settings.header);
         let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))];
         let target = Target { kind: Kind::Traces, path: Cow::Borrowed("/api/v0.2/traces") };
-        self.send(target, headers, bytes, self.packing, receipt, room).await;
+        self.send(target, headers, bytes, self.settings.packing, receipt, room).await;
     }
 
     async fn send_stats(&self, counted: Vec<Counted>, client_computed: bool) {
         let envelope = StatsPayload {
-            agent_hostname: self.name.hostname.clone(),
-            agent_env: self.name.env.clone(),
+            agent_hostname: self.settings.hostname.clone(),
+            agent_env: self.settings.env.clone(),
             stats: Vec::new(),
             agent_version: VERSION.to_owned(),
             client_computed,

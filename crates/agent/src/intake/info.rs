@@ -33,7 +33,7 @@ impl Info {
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut serializer = serde_json::Serializer::with_formatter(&mut body, formatter);
         // Writing a value to memory cannot fail.
-        let _ = serde::Serialize::serialize(&document(config, transports), &mut serializer);
+        serde::Serialize::serialize(&document(config, transports), &mut serializer).ok();
         let digest = ring::digest::digest(&ring::digest::SHA256, &body);
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let state = HeaderValue::from_str(&hex).unwrap_or(HeaderValue::from_static(""));

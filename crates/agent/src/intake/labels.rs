@@ -43,7 +43,7 @@ impl LabelsCell {
     /// Makes them known; the first call wins.
     pub(crate) fn set(&self, labels: Labels) {
         // A second set means that a stop was faster than the look-up.
-        let _ = self.labels.set(labels);
+        self.labels.set(labels).ok();
         self.known.notify_waiters();
     }
 

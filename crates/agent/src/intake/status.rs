@@ -56,9 +56,9 @@ impl Intake {
         let mut text = String::with_capacity(4096);
         let mut family = |name: &str, kind: &str, help: &str, rows: Vec<(String, u64)>| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "# HELP lastlight_{name} {help}\n# TYPE lastlight_{name} {kind}");
+            writeln!(text, "# HELP lastlight_{name} {help}\n# TYPE lastlight_{name} {kind}").ok();
             for (labels, value) in rows {
-                let _ = writeln!(text, "lastlight_{name}{labels} {value}");
+                writeln!(text, "lastlight_{name}{labels} {value}").ok();
             }
         };
         let of = |count: fn(&model::Book) -> u64| {
@@ -147,7 +147,7 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
     for (index, (name, value)) in pairs.iter().enumerate() {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let separator = if index == 0 { "" } else { "," };
-        let _ = write!(text, "{separator}{name}=\"{value}\"");
+        write!(text, "{separator}{name}=\"{value}\"").ok();
     }
     text.push('}');
     text

@@ -63,7 +63,7 @@ impl Transport for Tcp {
     async fn accept(&mut self) -> io::Result<TcpStream> {
         let (stream, _) = self.listener.accept().await?;
         // Replies are small and written at once; a failure here costs latency only.
-        let _ = stream.set_nodelay(true);
+        stream.set_nodelay(true).ok();
         Ok(stream)
     }
 

@@ -69,7 +69,7 @@ impl Drop for Unix {
             && identity(path).ok() == Some(*ours)
         {
             // Left behind it is only stale, and the next one replaces it.
-            let _ = std::fs::remove_file(path);
+            std::fs::remove_file(path).ok();
         }
     }
 }

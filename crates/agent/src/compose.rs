@@ -125,7 +125,7 @@ impl Bound {
         let Self { config, tcp, unix } = self;
         let books = Books::default();
         let forward_settings = settings::forward(&config);
-        let budget = Budget::new(config.memory_bytes - forward_settings.additional_memory_bytes());
+        let budget = Budget::new(forward_settings.memory_bytes - forward_settings.additional_memory_bytes());
         let client = HttpClient::new(&settings::client(&config));
         let (forwarder, sender) =
             forward::forwarder(&forward_settings, Arc::new(client.clone())).map_err(StartError::Endpoint)?;
@@ -137,8 +137,16 @@ impl Bound {
             header: header(&config, processor.env()),
             packing: settings::packing(&config),
             flush_period: config.flush_period,
+            counting_bytes: settings::counting_bytes(&config),
         };
-        let egress = Arc::new(Egress::new(egress, &config.process.stats, &books, budget.clone(), forwarder));
+        let egress = Arc::new(Egress::new(
+            egress,
+            &config.process.stats,
+            &books,
+            budget.clone(),
+            forwarder,
+            client.clone(),
+        ));
         let tcp = tcp.map(Listener::new);
         let unix = unix.map(Listener::new);
         let states = [tcp.as_ref().map(|l| &l.state), unix.as_ref().map(|l| &l.state)];

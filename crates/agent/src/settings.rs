@@ -6,8 +6,10 @@ use crate::forward::{Endpoint, ForwardSettings, Kind, Route};
 use crate::intake::IntakeSettings;
 use crate::intake::egress::Packing;
 use crate::intake::proxied::{Passes, secret_value};
+use crate::room::percent_of;
 use crate::transport::UnixAddress;
 use http::HeaderValue;
+use model::limits::COUNTING_MEMORY_PERCENT;
 
 pub(crate) fn forward(config: &Config) -> ForwardSettings {
     let endpoints = &config.endpoints;
@@ -23,7 +25,12 @@ pub(crate) fn forward(config: &Config) -> ForwardSettings {
     if let Some(telemetry) = &endpoints.telemetry {
         routes.push(route(config, Kind::Telemetry, telemetry));
     }
-    ForwardSettings { memory_bytes: config.memory_bytes, routes }
+    ForwardSettings { memory_bytes: config.memory_bytes - counting_bytes(config), routes }
+}
+
+/// Memory for statistics while they are counted, bytes; the rest is room for requests and queues.
+pub(crate) fn counting_bytes(config: &Config) -> usize {
+    percent_of(config.memory_bytes, COUNTING_MEMORY_PERCENT)
 }
 
 fn route(config: &Config, kind: Kind, destination: &Destination) -> Route {

@@ -9,7 +9,7 @@ const MIB: usize = 1024 * 1024;
 /// Default of `LASTLIGHT_MEMORY`: all telemetry held at one time, over all signals.
 pub const MEMORY_DEFAULT_BYTES: usize = 64 * MIB;
 /// The least `LASTLIGHT_MEMORY` that still lets the biggest trace request in.
-pub const MEMORY_MIN_BYTES: usize = 32 * MIB;
+pub const MEMORY_MIN_BYTES: usize = 36 * MIB;
 
 /// Default of `DD_APM_MAX_PAYLOAD_SIZE`: body of one trace or stats request
 /// (`facts/trace-intake.md` §3.3).
@@ -35,15 +35,18 @@ pub const STATS_BUCKET_MAX_KEYS: usize = 7_000;
 /// Nesting of msgpack values a decoder follows.
 pub const MSGPACK_MAX_DEPTH: usize = 32;
 
-/// Share of the memory bound, in percent, that held statistics may take.
+/// Share of the memory bound, in percent, that statistics may take while they are counted; what is left is
+/// the room for requests and queues.
+pub const COUNTING_MEMORY_PERCENT: usize = 25;
+/// Share of the room, in percent, that statistics on their way may take.
 pub const STATS_MEMORY_PERCENT: usize = 25;
-/// Share of the memory bound, in percent, that proxied requests may take.
+/// Share of the room, in percent, that proxied requests may take.
 pub const PROXIED_MEMORY_PERCENT: usize = 50;
-/// Share of the memory bound, in percent, that one additional endpoint's queue may take; it evicts its oldest.
+/// Share of the room, in percent, that one additional endpoint's queue may take; it evicts its oldest.
 pub const ADDITIONAL_ENDPOINT_MEMORY_PERCENT: usize = 12;
 
-// The biggest request fits the smallest memory bound, with room for what it becomes.
-const _: () = assert!(REQUEST_BODY_MAX_BYTES < MEMORY_MIN_BYTES);
+// The biggest request fits the room of the smallest memory bound.
+const _: () = assert!(REQUEST_BODY_MAX_BYTES < MEMORY_MIN_BYTES / 100 * (100 - COUNTING_MEMORY_PERCENT));
 const _: () = assert!(MEMORY_MIN_BYTES <= MEMORY_DEFAULT_BYTES);
 // A batch is far smaller than the memory bound, so that several are in flight.
 const _: () = assert!(TRACE_BATCH_MAX_BYTES * 4 <= MEMORY_MIN_BYTES);

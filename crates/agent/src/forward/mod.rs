@@ -150,7 +150,7 @@ pub struct Route {
 /// How to forward.
 #[derive(Clone, Debug)]
 pub struct ForwardSettings {
-    /// `LASTLIGHT_MEMORY`, bytes.
+    /// `LASTLIGHT_MEMORY` less what statistics take while they are counted, bytes.
     pub memory_bytes: usize,
     /// One entry per kind; what has none is dropped as [`Why::Disabled`].
     pub routes: Vec<Route>,

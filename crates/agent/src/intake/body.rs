@@ -91,7 +91,7 @@ fn too_large(length: usize, max_bytes: usize) -> Refusal {
     Refusal::new(
         Reason::TooLarge,
         format!(
-            "payload-too-large: {length} bytes or more, at most {max_bytes} are taken (DD_APM_MAX_PAYLOAD_SIZE)"
+            "payload-too-large: {length} bytes or more, at most {max_bytes} are taken here (DD_APM_MAX_PAYLOAD_SIZE, LASTLIGHT_MEMORY)"
         ),
     )
 }

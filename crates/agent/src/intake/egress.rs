@@ -4,6 +4,7 @@
 use super::info::VERSION;
 use super::status::labels;
 use crate::clock;
+use crate::forward::client::HttpClient;
 use crate::forward::{EndpointStatus, Forwarder, Kind, Outgoing, Target};
 use crate::room::{Budget, Room};
 use bytes::Bytes;
@@ -29,6 +30,9 @@ pub(crate) const HEADER_RESERVE_BYTES: usize = 64 * 1024;
 /// Least time between two looks at the statistics.
 const STATS_TICK: Duration = Duration::from_secs(1);
 
+/// A timer this late was frozen with the process: connections that were idle may be dead (`facts/platforms.md` §5).
+const THAW_LATENESS: Duration = Duration::from_secs(5);
+
 /// How payloads are packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Packing {
@@ -53,6 +57,8 @@ pub(crate) struct EgressSettings {
     pub(crate) packing: Packing,
     /// Longest time a span waits for its batch.
     pub(crate) flush_period: Duration,
+    /// Memory for statistics while they are counted.
+    pub(crate) counting_bytes: usize,
 }
 
 /// Everything between accepting and sending.
@@ -67,6 +73,7 @@ pub(crate) struct Egress {
     settings: EgressSettings,
     budget: Budget,
     pub(super) forwarder: Forwarder,
+    client: HttpClient,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,6 +88,7 @@ impl Egress {
         books: &Books,
         budget: Budget,
         forwarder: Forwarder,
+        client: HttpClient,
     ) -> Self {
         let bounds = Bounds {
             bytes: TRACE_BATCH_MAX_BYTES - HEADER_RESERVE_BYTES,
@@ -88,8 +96,8 @@ impl Egress {
             age: settings.flush_period,
         };
         let now = clock::unix_nanos();
-        // Counted and received statistics have half of their signal's share each.
-        let share = budget.limit(Signal::Stats) / 2;
+        // What is counted here and what tracers counted have half of it each.
+        let share = settings.counting_bytes / 2;
         Self {
             traces: Mutex::new(Batcher::new(bounds)),
             closed: Mutex::default(),
@@ -99,6 +107,7 @@ impl Egress {
             settings,
             budget,
             forwarder,
+            client,
         }
     }
 
@@ -126,10 +135,9 @@ impl Egress {
         self.wake.notify_one();
     }
 
-    /// Whether statistics take more than their share of the memory bound.
-    pub(super) fn stats_are_full(&self) -> bool {
-        let held = lock(&self.clients).held_bytes() + lock(&self.concentrator).held_bytes();
-        held > self.budget.limit(Signal::Stats).saturating_sub(self.budget.used(Signal::Stats))
+    /// Whether the tracers' statistics fill their memory, until the next flush takes them.
+    pub(super) fn client_stats_are_full(&self) -> bool {
+        lock(&self.clients).held_bytes() > self.settings.counting_bytes / 2
     }
 
     /// Runs as a stage: closes batches in time, and everything at the end.
@@ -146,6 +154,10 @@ impl Egress {
                     self.close_batch();
                 }
                 () = close.requested() => break,
+            }
+            if wake_at.is_some_and(|at| at.elapsed() > THAW_LATENESS) {
+                self.client.forget_connections();
+                self.forwarder.kick();
             }
             self.flush(stopping).await;
         }

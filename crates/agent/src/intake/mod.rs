@@ -41,6 +41,9 @@ use std::time::{Duration, Instant};
 /// Room taken per byte of a trace body: what is encoded from it, with the platform's tags, is bigger.
 const TRACE_ROOM_PER_BYTE: usize = 2;
 
+/// Room taken per byte of a statistics body: itself, and the groups it decodes to.
+const STATS_ROOM_PER_BYTE: usize = 1 + wire::stats::DECODED_BYTES_PER_BODY_BYTE;
+
 /// What the receiver needs of the configuration.
 #[derive(Debug)]
 pub(crate) struct IntakeSettings {
@@ -130,11 +133,15 @@ impl Intake {
             }
             Route::Stats => {
                 let (head, incoming) = request.into_parts();
-                if self.egress.stats_are_full() {
+                if self.egress.client_stats_are_full() {
                     return Err(body::no_room());
                 }
+                let bounds = self.bounds(STATS_ROOM_PER_BYTE);
+                // A body that could never have room is too large, not early.
+                let largest = self.budget.limit(Signal::Stats) / STATS_ROOM_PER_BYTE;
+                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
                 let received =
-                    body::read(&self.budget, Signal::Stats, &head.headers, incoming, self.bounds(1)).await?;
+                    body::read(&self.budget, Signal::Stats, &head.headers, incoming, bounds).await?;
                 self.stats(&ClientHeaders::read(&head.headers), received)
             }
             Route::PipelineStats

@@ -10,11 +10,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lifecycle::Close;
+use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -61,7 +64,7 @@ impl TransportState {
 }
 
 /// A connection on its way from the accept loop to the intake.
-pub(crate) type Connection = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The hand-over from accept loops to the intake stage.
 pub(crate) fn hand_over() -> (mpsc::Sender<Connection>, mpsc::Receiver<Connection>) {
@@ -131,7 +134,7 @@ fn connection<S>(
     listener: &Close,
 ) -> Connection
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     state.connections.fetch_add(1, Ordering::Relaxed);
     state.open.fetch_add(1, Ordering::Relaxed);
@@ -157,41 +160,102 @@ impl Drop for Open {
 
 async fn serve<S>(stream: S, intake: Arc<Intake>, stopping: Close)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let read_timeout = intake.settings.read_timeout;
-    let service = service_fn(|request| answer(Arc::clone(&intake), request));
+    let read = Arc::new(AtomicU64::new(0));
+    // Bytes read when the last answer was made: while no more come, the connection is idle.
+    let answered_at = AtomicU64::new(0);
+    let service = service_fn(|request| {
+        let answered = answer(Arc::clone(&intake), request);
+        let (read, answered_at) = (&read, &answered_at);
+        async move {
+            let answer = answered.await;
+            answered_at.store(read.load(Ordering::Relaxed), Ordering::Relaxed);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read_timeout * HEAD_TIMEOUT_FACTOR)
         .max_buf_size(READ_AHEAD_MAX_BYTES)
         // A client that sent its request and shut down its side still counts.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Counted { stream, read: Arc::clone(&read) }), service);
     let mut connection = pin!(connection);
+    let note = |result| {
+        let is_idle = read.load(Ordering::Relaxed) == answered_at.load(Ordering::Relaxed);
+        note(&intake, result, is_idle);
+    };
     tokio::select! {
         biased;
         // Errors here are the client's own doing (reset, bad head); hyper has answered what it could.
-        result = connection.as_mut() => return note(&intake, result),
+        result = connection.as_mut() => return note(result),
         () = stopping.stop_begun() => {}
     }
     tokio::select! {
         biased;
-        result = connection.as_mut() => return note(&intake, result),
+        result = connection.as_mut() => return note(result),
         () = sleep(IDLE_LINGER) => {}
     }
     connection.as_mut().graceful_shutdown();
-    note(&intake, connection.await);
+    note(connection.await);
 }
 
-fn note(intake: &Intake, result: Result<(), hyper::Error>) {
+fn note(intake: &Intake, result: Result<(), hyper::Error>, is_idle: bool) {
     if let Err(error) = result
-        && (error.is_parse() || error.is_timeout())
+        && (error.is_parse() || (error.is_timeout() && !is_idle))
     {
         let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Malformed };
         // hyper has answered; this counts it and says it once.
         let _ =
             intake.door.refuse(Route::Unknown, &Refusal::new(reason, format!("bad request head: {error}")));
+    }
+}
+
+/// A stream that counts what is read from it.
+struct Counted<S> {
+    stream: S,
+    read: Arc<AtomicU64>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        this.read.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 
@@ -239,9 +303,9 @@ async fn catch_unwind<F: Future>(work: AssertUnwindSafe<F>) -> Result<F::Output,
     let mut work = pin!(work.0);
     std::future::poll_fn(move |context| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
-            Ok(std::task::Poll::Ready(output)) => std::task::Poll::Ready(Ok(output)),
-            Err(_) => std::task::Poll::Ready(Err(())),
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(_) => Poll::Ready(Err(())),
         }
     })
     .await

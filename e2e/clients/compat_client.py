@@ -29,4 +29,4 @@ for number in range(int(sys.argv[1])):
     with tracer.trace("function.invoke", service="function", resource=f"handler-{number}") as span:
         spans.append(span.span_id)
 tracer.flush()
-print(json.dumps({"spans": spans}), flush=True)
+print(json.dumps({"spans": spans, "counted": len(spans)}), flush=True)

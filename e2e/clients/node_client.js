@@ -1,6 +1,7 @@
-// A program instrumented by dd-trace. Prints what it sent as one JSON line: {"spans": [ids as text]}.
+// A program instrumented by dd-trace. Prints what it sent as one JSON line: {"spans": [ids as text], "counted": n}.
 //
-//     node_client.js N    N traces of 3 spans, then the end of the program
+//     node_client.js N [MILLISECONDS]    N traces of 3 spans, then the end of the program, or so much later:
+//                                        what the tracer counts it sends every 10 s, and not at the end
 
 'use strict'
 
@@ -23,4 +24,6 @@ for (let number = 0; number < count; number++) {
     traced('postgres.query', { service: 'db', resource, type: 'sql', tags: { 'span.kind': 'client' } })
   })
 }
-console.log(JSON.stringify({ spans }))
+// All count: the handler too, whose service is the program's and not the shop's.
+console.log(JSON.stringify({ spans, counted: 3 * count }))
+if (process.argv[3]) setTimeout(() => {}, Number(process.argv[3]))

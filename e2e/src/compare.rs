@@ -71,75 +71,98 @@ pub async fn answers(port: u16, cases: &[Case]) -> BTreeMap<String, Answer> {
 
 /// What differs, by kind, with an example each.
 #[derive(Debug, Default)]
-pub struct Differences(BTreeMap<String, String>);
+pub struct Differences {
+    /// By field and way: in which cases, with an example.
+    fields: BTreeMap<String, BTreeMap<String, String>>,
+    /// Cases of which both sides delivered spans.
+    compared: BTreeSet<String>,
+}
 
 impl Differences {
     /// Compares the answers of the mini agent (`theirs`) with ours.
     pub fn answers(&mut self, theirs: &BTreeMap<String, Answer>, ours: &BTreeMap<String, Answer>) {
-        for (name, theirs) in theirs {
-            let Some(ours) = ours.get(name) else { continue };
+        for (case, theirs) in theirs {
+            let Some(ours) = ours.get(case) else { continue };
             if theirs.status != ours.status {
-                self.add(format!("answer: {name}: {} becomes {}", theirs.status, ours.status), String::new());
+                let statuses = format!("answer: {} becomes {}", theirs.status, ours.status);
+                self.add(statuses, case, ours.body.clone());
             } else if json(&theirs.body) != json(&ours.body) {
-                self.add(format!("answer: {name}: another body"), format!("{} / {}", theirs.body, ours.body));
+                self.add("answer: another body".into(), case, format!("{} / {}", theirs.body, ours.body));
             }
             if theirs.header("content-type") != ours.header("content-type") {
                 let types = (theirs.header("content-type"), ours.header("content-type"));
-                self.add("answer: Content-Type".into(), format!("{types:?}"));
+                self.add("answer: another Content-Type".into(), case, format!("{types:?}"));
             }
         }
     }
 
     /// Compares what arrived from the mini agent with what arrived from lastlight, span by span.
-    pub fn traces(&mut self, theirs: &[AgentPayload], ours: &[AgentPayload]) {
+    /// `case` names the request a span id belongs to.
+    pub fn traces(&mut self, theirs: &[AgentPayload], ours: &[AgentPayload], case: impl Fn(u64) -> String) {
         let (theirs, ours) = (located(theirs), located(ours));
         for id in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+            let case = case(*id);
             match (theirs.get(id), ours.get(id)) {
-                (Some(theirs), Some(ours)) => self.values("", theirs, ours),
-                (Some(span), None) => {
-                    self.add("span: only from the mini agent".into(), format!("{id}: {span}"))
+                (Some(theirs), Some(ours)) => {
+                    self.compared.insert(case.clone());
+                    self.values("", &case, theirs, ours);
                 }
-                (None, Some(span)) => self.add("span: only from lastlight".into(), format!("{id}: {span}")),
+                (Some(span), None) => {
+                    self.add("span: only from the mini agent".into(), &case, span.to_string())
+                }
+                (None, Some(span)) => self.add("span: only from lastlight".into(), &case, span.to_string()),
                 (None, None) => {}
             }
         }
     }
 
-    /// Every kind of difference.
-    pub fn kinds(&self) -> BTreeSet<&str> {
-        self.0.keys().map(String::as_str).collect()
+    /// Every kind of difference, with an example: a field and the case it shows in, or the field alone when
+    /// it shows in all of them.
+    pub fn kinds(&self) -> BTreeMap<String, &str> {
+        let mut kinds = BTreeMap::new();
+        for (field, cases) in &self.fields {
+            let everywhere =
+                !self.compared.is_empty() && self.compared.iter().all(|case| cases.contains_key(case));
+            for (case, example) in cases {
+                let kind = if everywhere { field.clone() } else { format!("{field} ({case})") };
+                kinds.entry(kind).or_insert(example.as_str());
+            }
+        }
+        kinds
     }
 
-    /// An example of a kind.
-    pub fn example(&self, kind: &str) -> &str {
-        self.0.get(kind).map_or("", String::as_str)
-    }
-
-    fn values(&mut self, path: &str, theirs: &Value, ours: &Value) {
+    fn values(&mut self, path: &str, case: &str, theirs: &Value, ours: &Value) {
         match (theirs, ours) {
             (Value::Object(left), Value::Object(right)) => {
                 for key in left.keys().chain(right.keys()).collect::<BTreeSet<_>>() {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let path = [path, shortened(key)].join(if path.is_empty() { "" } else { "." });
                     match (left.get(key), right.get(key)) {
-                        (Some(left), Some(right)) => self.values(&path, left, right),
+                        (Some(left), Some(right)) => self.values(&path, case, left, right),
                         (Some(left), None) => {
-                            self.add(format!("{path}: only from the mini agent"), left.to_string())
+                            self.add(format!("{path}: only from the mini agent"), case, left.to_string());
                         }
                         (None, Some(right)) => {
-                            self.add(format!("{path}: only from lastlight"), right.to_string())
+                            self.add(format!("{path}: only from lastlight"), case, right.to_string());
                         }
                         (None, None) => {}
                     }
                 }
             }
-            _ if theirs != ours => self.add(format!("{path}: another value"), format!("{theirs} / {ours}")),
+            _ if theirs != ours => {
+                self.add(format!("{path}: another value"), case, format!("{theirs} / {ours}"));
+            }
             _ => {}
         }
     }
 
-    fn add(&mut self, kind: String, example: String) {
-        self.0.entry(kind).or_insert(example);
+    fn add(&mut self, field: String, case: &str, example: String) {
+        self.fields.entry(field).or_default().entry(case.to_owned()).or_insert(example);
     }
+}
+
+/// A key without most of its length, when it is a long one.
+fn shortened(key: &str) -> &str {
+    key.get(..60).unwrap_or(key)
 }
 
 /// The kinds that a Markdown table explains: the first column, in backticks.
@@ -154,16 +177,15 @@ pub fn explained(markdown: &str) -> BTreeSet<&str> {
 /// Every span with what it is wrapped in, by id.
 fn located(payloads: &[AgentPayload]) -> BTreeMap<u64, Value> {
     let mut spans = BTreeMap::new();
-    for agent in payloads {
-        for tracer in &agent.tracer_payloads {
-            for chunk in &tracer.chunks {
-                for span in &chunk.spans {
-                    let located = serde_json::json!({
-                        "agent": without(agent, "tracer_payloads"),
-                        "tracer": without(tracer, "chunks"),
-                        "chunk": without(chunk, "spans"),
-                        "span": span,
-                    });
+    for payload in payloads {
+        let agent = without(payload, "tracer_payloads");
+        for payload in &payload.tracer_payloads {
+            let tracer = without(payload, "chunks");
+            for trace in &payload.chunks {
+                let chunk = without(trace, "spans");
+                for span in &trace.spans {
+                    let located =
+                        serde_json::json!({"agent": agent, "tracer": tracer, "chunk": chunk, "span": span});
                     spans.insert(span.span_id, located);
                 }
             }
@@ -180,8 +202,17 @@ fn without(message: &impl serde::Serialize, field: &str) -> Value {
     value
 }
 
+/// A body as JSON in which `1` and `1.0` are the same, or as text.
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.trim().to_owned()))
+    fn plain(value: Value) -> Value {
+        match value {
+            Value::Number(number) => number.as_f64().map_or(Value::Number(number), Value::from),
+            Value::Object(object) => object.into_iter().map(|(key, value)| (key, plain(value))).collect(),
+            Value::Array(array) => array.into_iter().map(plain).collect(),
+            other => other,
+        }
+    }
+    serde_json::from_str(text).map_or_else(|_| Value::String(text.trim().to_owned()), plain)
 }
 
 #[cfg(test)]
@@ -204,17 +235,20 @@ mod tests {
         };
         let mut differences = Differences::default();
         differences.traces(
-            &[payload(span(1, "a"), "x"), payload(span(2, "a"), "x")],
-            &[payload(span(1, "b"), "y"), payload(span(3, "a"), "x")],
+            &[payload(span(1, "a"), "x"), payload(span(2, "a"), "x"), payload(span(4, "a"), "x")],
+            &[payload(span(1, "b"), "y"), payload(span(3, "a"), "x"), payload(span(4, "a"), "y")],
+            |id| format!("case {id}"),
         );
+        let kinds = differences.kinds();
         let expected = [
-            "span.meta.a: only from the mini agent",
-            "span.meta.b: only from lastlight",
-            "span: only from lastlight",
-            "span: only from the mini agent",
+            "span.meta.a: only from the mini agent (case 1)",
+            "span.meta.b: only from lastlight (case 1)",
+            "span: only from lastlight (case 3)",
+            "span: only from the mini agent (case 2)",
             "tracer.env: another value",
         ];
-        assert_eq!(differences.kinds(), expected.into());
+        assert!(kinds.keys().eq(expected), "{kinds:?}");
+        assert_eq!(kinds["tracer.env: another value"], r#""x" / "y""#);
     }
 
     #[test]

@@ -6,16 +6,20 @@ use lastlight_e2e::{
     BOUND,
     agent::{Agent, Start},
     clients::{self, Sent},
+    tap::Tap,
 };
 use tempfile::TempDir;
 use testkit::Backend;
 
 const TRACES: &str = "3";
+/// The Node tracer sends what it counted every 10 s.
+const NODE_COUNTS_MS: &str = "11000";
 
+/// An agent on both transports, with a tap before each.
 struct World {
     backend: Backend,
     agent: Agent,
-    socket: String,
+    taps: [Tap; 2],
     _folder: TempDir,
 }
 
@@ -25,15 +29,16 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("apm.socket");
         let agent = Start::new(&backend).socket(&path).start().await;
-        Self { backend, agent, socket: format!("unix://{}", path.display()), _folder: folder }
+        let taps = [Tap::tcp(agent.port()).await, Tap::unix(folder.path(), path)];
+        Self { backend, agent, taps, _folder: folder }
     }
 
-    fn urls(&self) -> [String; 2] {
-        [self.agent.url(), self.socket.clone()]
-    }
-
-    /// Everything arrived, whole and once, and the agent knows it.
-    async fn delivered(self, sent: &[Sent], stats: bool) {
+    /// Everything arrived, whole and once, by the route that was meant, and the agent knows it.
+    async fn delivered(self, sent: &[Sent], route: &str, counted_by_tracer: bool) {
+        for tap in &self.taps {
+            assert!(tap.saw(&format!(" {route} HTTP")), "{route} was not used");
+            assert_eq!(tap.saw(" /v0.6/stats HTTP"), counted_by_tracer);
+        }
         let ids: Vec<_> = sent.iter().flat_map(|sent| sent.spans.clone()).collect();
         let stopped = self.agent.stop().await;
         let books = stopped.without_loss();
@@ -53,18 +58,17 @@ impl World {
         let payload = &self.backend.traces()[0].tracer_payloads[0];
         assert!(!payload.language_name.is_empty() && !payload.tracer_version.is_empty(), "{payload:?}");
         let counted: u64 = sent.iter().map(|sent| sent.counted).sum();
-        if stats {
-            assert_eq!(self.backend.stats_hits(), counted);
-        }
+        assert_eq!(self.backend.stats_hits(), counted);
+        assert_eq!(self.backend.stats().iter().any(|stats| stats.client_computed), counted_by_tracer);
     }
 }
 
 async fn python(version: &str, stats: bool) {
     let world = World::new().await;
     let mut sent = Vec::new();
-    for url in world.urls() {
+    for tap in &world.taps {
         let variables = [
-            ("DD_TRACE_AGENT_URL", url.as_str()),
+            ("DD_TRACE_AGENT_URL", tap.url()),
             ("DD_TRACE_API_VERSION", version),
             ("DD_TRACE_STATS_COMPUTATION_ENABLED", if stats { "true" } else { "false" }),
             ("DD_ENV", "e2e"),
@@ -73,7 +77,7 @@ async fn python(version: &str, stats: bool) {
         sent.push(client.sent().await);
         client.ends().await;
     }
-    world.delivered(&sent, true).await;
+    world.delivered(&sent, &format!("/{version}/traces"), stats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,19 +102,22 @@ async fn ddtrace_sends_v05_and_counts_itself() {
 
 async fn node(version: &str, stats: bool) {
     let world = World::new().await;
-    let mut sent = Vec::new();
-    for url in world.urls() {
+    let arguments: &[&str] = if stats { &[TRACES, NODE_COUNTS_MS] } else { &[TRACES] };
+    let clients = world.taps.each_ref().map(|tap| {
         let variables = [
-            ("DD_TRACE_AGENT_URL", url.as_str()),
+            ("DD_TRACE_AGENT_URL", tap.url()),
             ("DD_TRACE_AGENT_PROTOCOL_VERSION", version),
             ("DD_TRACE_STATS_COMPUTATION_ENABLED", if stats { "true" } else { "false" }),
             ("DD_ENV", "e2e"),
         ];
-        let mut client = clients::node(&[TRACES], &variables);
+        clients::node(arguments, &variables)
+    });
+    let mut sent = Vec::new();
+    for mut client in clients {
         sent.push(client.sent().await);
         client.ends().await;
     }
-    world.delivered(&sent, false).await;
+    world.delivered(&sent, &format!("/v{version}/traces"), stats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,9 @@ async fn function(platform: &[(&str, &str)], origin: &str) {
     let sent = client.sent().await;
     client.ends().await;
     // The package does not wait for the agent: it ends because its parent has.
-    let arrived = |backend: &Backend| backend.missing(sent.spans.iter().copied()).is_empty();
+    let arrived = |backend: &Backend| {
+        backend.missing(sent.spans.iter().copied()).is_empty() && backend.stats_hits() >= sent.counted
+    };
     backend.wait_until(arrived, BOUND).await.unwrap();
     let spans = backend.spans();
     assert_eq!(spans.len(), 3);

@@ -20,14 +20,20 @@ pub(crate) fn problems(files: &[File]) -> Vec<String> {
         .collect()
 }
 
+/// Whether a test is named after the loss, alone (`l27_…`) or with others (`l28_l30_…`).
 fn has_test(text: &str, number: u32) -> bool {
-    let name = format!("fn l{number}_");
-    text.match_indices(&name).any(|(at, _)| {
-        let before = &text[..at];
-        // The attribute stands on one of the few lines above the function.
-        before.lines().rev().take(5).any(|line| line.contains("test") && line.trim_start().starts_with("#["))
-            || before.rfind("proptest!").is_some_and(|start| !before[start..].contains("\n}"))
+    text.match_indices("fn l").any(|(at, _)| {
+        let name = &text[at + "fn ".len()..];
+        let numbers = name.split('_').map_while(|part| part.strip_prefix('l')?.parse::<u32>().ok());
+        numbers.into_iter().any(|of_name| of_name == number) && is_test(&text[..at])
     })
+}
+
+/// Whether what stands before a function makes it a test.
+fn is_test(before: &str) -> bool {
+    // The attribute stands on one of the few lines above the function.
+    before.lines().rev().take(5).any(|line| line.contains("test") && line.trim_start().starts_with("#["))
+        || before.rfind("proptest!").is_some_and(|start| !before[start..].contains("\n}"))
 }
 
 #[cfg(test)]
@@ -38,6 +44,8 @@ mod tests {
     fn only_a_test_of_the_number_counts() {
         assert!(has_test("#[test]\nfn l2_a_queue_is_flushed() {", 2));
         assert!(!has_test("#[test]\nfn l27_a_queue_is_flushed() {", 2));
+        assert!(has_test("#[test]\nfn l2_l27_both() {", 27));
+        assert!(!has_test("#[test]\nfn l2_room_for_l27_() {", 27));
         assert!(!has_test("fn l2_helper() {", 2));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn read(
     if declared > bounds.max_bytes {
         return Err(too_large(declared, bounds.max_bytes));
     }
-    let room = budget.take(signal, wanted(declared, bounds, budget)).ok_or_else(no_room)?;
+    let room = budget.take(signal, wanted(declared, bounds, budget));
     match tokio::time::timeout(bounds.timeout, fill(body, declared, room, bounds)).await {
         Ok(received) => received,
         Err(_) => Err(Refusal::new(
@@ -57,27 +57,34 @@ pub(crate) async fn read(
     }
 }
 
+/// Reads to the end also when there is no room, and keeps nothing then: a sender that is still writing when
+/// the connection closes would hear of a broken connection instead of the reason.
 async fn fill(
     mut body: Incoming,
     declared: usize,
-    mut room: Room,
+    mut room: Option<Room>,
     bounds: Bounds,
 ) -> Result<Received, Refusal> {
-    let mut bytes = Vec::with_capacity(declared);
+    let mut bytes = Vec::with_capacity(if room.is_some() { declared } else { 0 });
+    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             Refusal::new(Reason::Disconnected, format!("unexpected-eof: the body broke off: {error}"))
         })?;
         let Some(data) = frame.data_ref() else { continue };
-        let length = bytes.len() + data.len();
+        length += data.len();
         if length > bounds.max_bytes {
             return Err(too_large(length, bounds.max_bytes));
         }
-        if length > declared && !room.grow(data.len().saturating_mul(bounds.room_per_byte)) {
-            return Err(no_room());
+        let more = if length > declared { data.len().saturating_mul(bounds.room_per_byte) } else { 0 };
+        room = room.take().and_then(|mut room| room.grow(more).then_some(room));
+        if room.is_some() {
+            bytes.extend_from_slice(data);
+        } else {
+            bytes = Vec::new();
         }
-        bytes.extend_from_slice(data);
     }
+    let room = room.ok_or_else(no_room)?;
     Ok(Received { bytes, room })
 }
 

@@ -102,14 +102,17 @@ impl Intake {
         let chunk_count = reader.chunk_count();
         let whole = bytes.len() <= WHOLE_DECODE_MAX_BYTES;
         // Nothing is accepted before everything is understood.
-        let spans = if whole {
+        let Counted { spans, text_bytes } = if whole {
+            let mut counted = Counted::default();
             while let Some(chunk) = reader.next_chunk(arena).map_err(refused)? {
+                counted.add(format, &chunk);
                 payload.chunks.push(chunk);
             }
-            payload.span_count()
+            counted
         } else {
-            count_spans(format, &bytes, chunk_arena)?
+            count(format, &bytes, chunk_arena)?
         };
+        let room = self.cover_text(room, text_bytes)?;
         let receipt = self.books.accept(Signal::Traces, spans as u64);
         let mut run = Run {
             intake: self,
@@ -147,6 +150,27 @@ impl Intake {
         }
         run.finish(&payload);
         Ok(())
+    }
+
+    /// Takes room for texts that stand once in the body and often in what is sent.
+    fn cover_text(
+        &self,
+        mut room: crate::room::Room,
+        text_bytes: usize,
+    ) -> Result<crate::room::Room, Refusal> {
+        if text_bytes > self.budget.limit(Signal::Traces) {
+            return Err(Refusal::new(
+                Reason::TooLarge,
+                format!(
+                    "payload-too-large: written out, the texts of its dictionary take {text_bytes} bytes, more than \
+                     the memory bound (LASTLIGHT_MEMORY)"
+                ),
+            ));
+        }
+        if text_bytes > room.bytes() && !room.grow(text_bytes - room.bytes()) {
+            return Err(super::body::no_room());
+        }
+        Ok(room)
     }
 
     /// Status 200 with what the priority sampler wants of each service.
@@ -326,23 +350,48 @@ fn fill_from_headers<'a>(payload: &mut Payload<'a>, headers: &ClientHeaders<'a>)
     fill(&mut payload.container_id, headers.container_id);
 }
 
+/// What a body carries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    spans: usize,
+    /// All texts, each as often as it is used; counted only where that can be more than the body.
+    text_bytes: usize,
+}
+
+impl Counted {
+    fn add(&mut self, format: Format, chunk: &Chunk<'_>) {
+        self.spans += chunk.spans.len();
+        if format != Format::V05 {
+            return;
+        }
+        for span in &chunk.spans {
+            let fields = [span.service, span.name, span.resource, span.span_type];
+            let fields: usize = fields.iter().map(|text| text.len()).sum();
+            let meta: usize = span.meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+            let metrics: usize = span.metrics.iter().map(|(key, _)| key.len()).sum();
+            // A text is counted once per two bytes of body or more, so this needs no check for overflow.
+            self.text_bytes += fields + meta + metrics;
+        }
+    }
+}
+
 /// Decodes a big body once to see that all of it can be, one chunk in memory at a time.
-fn count_spans(format: Format, bytes: &[u8], arena: &mut Bump) -> Result<usize, Refusal> {
+fn count(format: Format, bytes: &[u8], arena: &mut Bump) -> Result<Counted, Refusal> {
     // The dictionary of v0.5 lives beside the chunks for this pass.
     let mut head = Bump::new();
     head.set_allocation_limit(Some(CHUNK_ARENA_MAX_BYTES));
     let (_, mut reader) = TraceReader::open(format, bytes, &head).map_err(refused)?;
-    let mut spans = 0;
+    let mut counted = Counted::default();
     loop {
         arena.reset();
         match reader.next_chunk(arena).map_err(refused)? {
-            Some(chunk) => spans += chunk.spans.len(),
+            Some(chunk) => counted.add(format, &chunk),
             None => break,
         }
     }
     drop(reader);
     head.reset();
-    Ok(spans)
+    Ok(counted)
 }
 
 fn refused(error: DecodeError) -> Refusal {

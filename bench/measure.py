@@ -64,6 +64,7 @@ def round(agent, tools, seconds):
         figures["payloads_per_second"] = load["requests_per_second"]
         figures["cpu_s_per_million"] = per_million(process.cpu() - before, load["spans"])
         figures["peak_mb"] = process.memory("VmHWM")
+        figures["body_bytes"] = load["body_bytes"]
         figures["refused"] = sum(n for status, n in load["statuses"].items() if not status.startswith("2"))
     if agent.forwards:
         figures |= stop_figures(agent, tools)

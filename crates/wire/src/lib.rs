@@ -8,6 +8,7 @@ pub mod error;
 pub mod intake;
 pub mod msgpack;
 mod protobuf;
+mod repeated;
 pub mod sketch;
 pub mod stats;
 pub mod traces;

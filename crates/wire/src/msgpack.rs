@@ -8,6 +8,7 @@ use model::limits::MSGPACK_MAX_DEPTH;
 use model::{Bump, List};
 
 use crate::error::DecodeError;
+use crate::repeated::Repeated;
 
 const NIL: u8 = 0xc0;
 
@@ -16,12 +17,13 @@ const NIL: u8 = 0xc0;
 pub struct Reader<'a> {
     rest: &'a [u8],
     total: usize,
+    repeated: Repeated<'a>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads from the start of `body`.
     pub fn new(body: &'a [u8]) -> Self {
-        Self { rest: body, total: body.len() }
+        Self { rest: body, total: body.len(), repeated: Repeated::default() }
     }
 
     /// Bytes read so far.
@@ -113,7 +115,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Text; nil is empty. It borrows the body unless it had to be repaired.
+    /// Text; nil is empty. It borrows the body unless it had to be repaired; short texts that repeat
+    /// are mostly the very same slice.
     ///
     /// # Errors
     /// When something else is next, the body ends within it, or the arena is full.
@@ -123,7 +126,7 @@ impl<'a> Reader<'a> {
         'a: 'b,
     {
         let bytes = self.bytes(what)?;
-        match std::str::from_utf8(bytes) {
+        match self.repeated.text(bytes) {
             Ok(text) => Ok(text),
             Err(_) => repaired(bytes, arena).ok_or_else(|| DecodeError::too_large(self.offset(), what)),
         }

@@ -23,15 +23,21 @@ pub(super) fn spans<'a: 'b, 'b>(
     for _ in 0..declared {
         // A nil is no span.
         if !reader.nil() {
-            let span = span(reader, arena)?;
-            push(spans, span, reader.offset(), WHAT)?;
+            push(spans, Span::new_in(arena), reader.offset(), WHAT)?;
+            // Filled where it stays: a span is too big to be moved about.
+            if let Some(filled) = spans.last_mut() {
+                span(reader, arena, filled)?;
+            }
         }
     }
     Ok(())
 }
 
-fn span<'a: 'b, 'b>(reader: &mut Reader<'a>, arena: &'b Bump) -> Result<Span<'b>, DecodeError> {
-    let mut span = Span::new_in(arena);
+fn span<'a: 'b, 'b>(
+    reader: &mut Reader<'a>,
+    arena: &'b Bump,
+    span: &mut Span<'b>,
+) -> Result<(), DecodeError> {
     for _ in 0..reader.map("a span")? {
         match field(reader.bytes("the name of a span's field")?) {
             Field::Service => span.service = reader.text(arena, "the service of a span")?,
@@ -52,7 +58,7 @@ fn span<'a: 'b, 'b>(reader: &mut Reader<'a>, arena: &'b Bump) -> Result<Span<'b>
             Field::Unknown => reader.skip()?,
         }
     }
-    Ok(span)
+    Ok(())
 }
 
 enum Field {

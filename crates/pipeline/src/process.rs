@@ -8,7 +8,7 @@ mod tests;
 
 use crate::config::ProcessConfig;
 use crate::facts::SpanFacts;
-use crate::normalize::span::{Found, Normalizer};
+use crate::normalize::span::{Found, Last, Normalizer};
 use crate::normalize::{self, Fault, Faults};
 use crate::obfuscate::Obfuscator;
 use crate::rules::RuleSet;
@@ -127,8 +127,14 @@ impl Processor {
     ) -> Processed {
         let received = chunk.spans.len();
         payload.env = normalize::tag_value(arena, payload.env);
-        let mut normalizer =
-            Normalizer { arena, lang: client.lang, now_ns, faults: &self.faults, found: Found::default() };
+        let mut normalizer = Normalizer {
+            arena,
+            lang: client.lang,
+            now_ns,
+            faults: &self.faults,
+            found: Found::default(),
+            last: Last::default(),
+        };
         let normalized = normalizer.chunk(&mut chunk.spans);
         let found = normalizer.found;
         set_process_tags(arena, payload, client, found.process_tags);

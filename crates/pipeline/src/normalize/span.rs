@@ -18,6 +18,15 @@ pub(crate) struct Normalizer<'c, 'a> {
     pub(crate) faults: &'c Faults,
     /// What was found on the way.
     pub(crate) found: Found<'a>,
+    /// The service and the operation met last that had no fault.
+    pub(crate) last: Last<'a>,
+}
+
+/// Texts met last, and what became of them. Neighbouring spans mostly share them, as one slice of the body.
+#[derive(Default)]
+pub(crate) struct Last<'a> {
+    service: Option<(&'a str, &'a str)>,
+    name: Option<(&'a str, &'a str)>,
 }
 
 /// Tags of a chunk that mean something beyond their span.
@@ -56,8 +65,22 @@ impl<'a> Normalizer<'_, 'a> {
         if span.span_id == 0 {
             return Err(Fault::SpanIdZero);
         }
-        span.service = self.note(super::service(self.arena, span.service, self.lang));
-        span.name = self.note(super::name(self.arena, span.name));
+        span.service = match self.last.service {
+            Some((met, normal)) if std::ptr::eq(met, span.service) => normal,
+            _ => {
+                let found = super::service(self.arena, span.service, self.lang);
+                self.last.service = found.1.is_none().then_some((span.service, found.0));
+                self.note(found)
+            }
+        };
+        span.name = match self.last.name {
+            Some((met, normal)) if std::ptr::eq(met, span.name) => normal,
+            _ => {
+                let found = super::name(self.arena, span.name);
+                self.last.name = found.1.is_none().then_some((span.name, found.0));
+                self.note(found)
+            }
+        };
         if span.resource.is_empty() {
             self.faults.record(Fault::ResourceEmpty);
             span.resource = span.name;

@@ -206,6 +206,10 @@ fn write_tag(key: &mut KeyBuffer, list: usize, name: &str, value: &str, blocked:
 /// Appends a comma-separated list of hosts in which addresses are replaced: there are too many for
 /// a key. Entries that are equal then are merged.
 pub(super) fn quantize_addresses(hosts: &str, out: &mut Vec<u8>) {
+    if is_plain_name(hosts) {
+        out.extend_from_slice(hosts.as_bytes());
+        return;
+    }
     if !hosts.contains(',') {
         quantize_address(hosts, out);
         return;
@@ -222,6 +226,16 @@ pub(super) fn quantize_addresses(hosts: &str, out: &mut Vec<u8>) {
         }
     }
     out.remove(start);
+}
+
+/// Neither a list nor an address, which nearly all are: an address has colons or starts with a number,
+/// perhaps after `ip-`.
+#[inline]
+fn is_plain_name(hosts: &str) -> bool {
+    let bytes = hosts.as_bytes();
+    // No way out of the loop: names are short.
+    let separated = bytes.iter().fold(false, |found, byte| found | matches!(byte, b',' | b':'));
+    !separated && !bytes.first().is_some_and(u8::is_ascii_digit) && !bytes.starts_with(b"ip-")
 }
 
 fn quantize_address(host: &str, out: &mut Vec<u8>) {

@@ -47,6 +47,8 @@ pub struct Batch<H = ()> {
 pub struct Batcher<H = ()> {
     bounds: Bounds,
     open: Option<Open<H>>,
+    /// Memory of a batch that was sent, for the next one.
+    spare: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -58,35 +60,51 @@ struct Open<H> {
 impl<H: Merge> Batcher<H> {
     /// A batcher that holds nothing.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, open: None }
+        Self { bounds, open: None, spare: None }
     }
 
-    /// Adds an item; when it would not fit, the batch so far is closed and returned, and the item opens
-    /// the next one.
+    /// Adds an item, given in parts that follow each other; when it would not fit, the batch so far is
+    /// closed and returned, and the item opens the next one.
     ///
     /// An item without bytes says nothing to the backend: what it stands for is dropped as
     /// [`Why::Invalid`].
     #[must_use = "a closed batch must be sent"]
     pub fn push(
         &mut self,
-        item: &[u8],
+        parts: &[&[u8]],
         receipt: Receipt,
         held: H,
         weight: usize,
         now: Instant,
     ) -> Option<Batch<H>> {
-        if item.is_empty() {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if length == 0 {
             receipt.dropped(Why::Invalid);
             return None;
         }
         if let Some(open) = &mut self.open
-            && open.batch.fits(item.len(), weight, &self.bounds)
+            && open.batch.fits(length, weight, &self.bounds)
         {
-            open.batch.add(item, receipt, held, weight);
+            open.batch.reserve(length, &self.bounds);
+            open.batch.add(parts, receipt, held, weight);
             return None;
         }
-        let batch = Batch { bytes: item.to_vec(), receipt, held, weight, items: 1 };
+        let mut bytes = self.spare.take().unwrap_or_default();
+        bytes.reserve_exact(length);
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        let batch = Batch { bytes, receipt, held, weight, items: 1 };
         self.open.replace(Open { batch, since: now }).map(|open| open.batch)
+    }
+
+    /// Takes back the memory of a batch whose bytes are not needed any more, one at most: under load
+    /// batches follow each other, and fresh megabytes cost page faults. What was mostly empty goes, so
+    /// that an agent that became quiet holds nothing.
+    pub fn reuse(&mut self, mut bytes: Vec<u8>) {
+        let was_busy = bytes.len() >= self.bounds.bytes / 2 && bytes.capacity() <= 2 * self.bounds.bytes;
+        bytes.clear();
+        self.spare = was_busy.then_some(bytes);
     }
 
     /// When the batch so far must go: [`Bounds::age`] after its first item, or at once when it is full.
@@ -121,8 +139,19 @@ impl<H: Merge> Batch<H> {
             && self.weight.checked_add(weight).is_some_and(|sum| sum <= bounds.weight)
     }
 
-    fn add(&mut self, item: &[u8], receipt: Receipt, held: H, weight: usize) {
-        self.bytes.extend_from_slice(item);
+    /// Makes room as a vector does, by doubling, but not beyond the bound.
+    fn reserve(&mut self, more: usize, bounds: &Bounds) {
+        let needed = self.bytes.len() + more;
+        if needed > self.bytes.capacity() {
+            let doubled = self.bytes.capacity().saturating_mul(2).min(bounds.bytes);
+            self.bytes.reserve_exact(doubled.max(needed) - self.bytes.len());
+        }
+    }
+
+    fn add(&mut self, parts: &[&[u8]], receipt: Receipt, held: H, weight: usize) {
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
         self.receipt.merge(receipt);
         self.held.merge(held);
         self.weight += weight;
@@ -148,9 +177,12 @@ mod tests {
         let books = Books::default();
         let mut batcher = Batcher::new(BOUNDS);
         let now = Instant::now();
-        assert!(batcher.push(b"12345", receipt(&books, 1), (), 1, now).is_none());
-        assert!(batcher.push(b"67890", receipt(&books, 2), (), 1, now).is_none(), "exactly full still fits");
-        let batch = batcher.push(b"x", receipt(&books, 4), (), 1, now).unwrap();
+        assert!(batcher.push(&[b"12345"], receipt(&books, 1), (), 1, now).is_none());
+        assert!(
+            batcher.push(&[b"67890"], receipt(&books, 2), (), 1, now).is_none(),
+            "exactly full still fits"
+        );
+        let batch = batcher.push(&[b"x"], receipt(&books, 4), (), 1, now).unwrap();
         assert_eq!((&*batch.bytes, batch.receipt.units(), batch.items), (&b"1234567890"[..], 3, 2));
         batch.receipt.delivered();
         let rest = batcher.finish().unwrap();
@@ -164,12 +196,12 @@ mod tests {
         let books = Books::default();
         let mut batcher = Batcher::new(BOUNDS);
         let now = Instant::now();
-        assert!(batcher.push(b"small", receipt(&books, 1), (), 1, now).is_none());
+        assert!(batcher.push(&[b"small"], receipt(&books, 1), (), 1, now).is_none());
         let giant = [7; 35];
-        let before = batcher.push(&giant, receipt(&books, 1), (), 1, now).unwrap();
+        let before = batcher.push(&[&giant[..]], receipt(&books, 1), (), 1, now).unwrap();
         assert_eq!(&*before.bytes, b"small");
         assert_eq!(batcher.next_deadline(), Some(now), "nothing can join it, so it goes at once");
-        let alone = batcher.push(b"later", receipt(&books, 1), (), 1, now).unwrap();
+        let alone = batcher.push(&[b"later"], receipt(&books, 1), (), 1, now).unwrap();
         assert_eq!((&*alone.bytes, alone.items), (&giant[..], 1));
         let last = batcher.finish().unwrap();
         assert_eq!(&*last.bytes, b"later");
@@ -184,8 +216,8 @@ mod tests {
         let books = Books::default();
         let mut batcher = Batcher::new(BOUNDS);
         let now = Instant::now();
-        assert!(batcher.push(b"a", receipt(&books, 1), (), 60, now).is_none());
-        let batch = batcher.push(b"b", receipt(&books, 1), (), 60, now).unwrap();
+        assert!(batcher.push(&[b"a"], receipt(&books, 1), (), 60, now).is_none());
+        let batch = batcher.push(&[b"b"], receipt(&books, 1), (), 60, now).unwrap();
         assert_eq!(batch.weight, 60);
         batch.receipt.delivered();
         batcher.finish().unwrap().receipt.delivered();
@@ -196,7 +228,7 @@ mod tests {
         let books = Books::default();
         let mut batcher = Batcher::<()>::new(BOUNDS);
         let now = Instant::now();
-        assert!(batcher.push(b"", receipt(&books, 1), (), 0, now).is_none());
+        assert!(batcher.push(&[b""], receipt(&books, 1), (), 0, now).is_none());
         assert!(batcher.finish().is_none());
         assert_eq!(batcher.next_deadline(), None);
         let book = books.book(Signal::Traces);
@@ -204,12 +236,51 @@ mod tests {
     }
 
     #[test]
+    fn the_parts_of_an_item_follow_each_other_and_are_counted_as_one() {
+        let books = Books::default();
+        let mut batcher = Batcher::new(BOUNDS);
+        let now = Instant::now();
+        assert!(batcher.push(&[b"1", b"", b"23"], receipt(&books, 1), (), 1, now).is_none());
+        assert!(batcher.push(&[b"456", b"7"], receipt(&books, 1), (), 1, now).is_none());
+        let full = batcher.push(&[b"89", b"ab"], receipt(&books, 1), (), 1, now).unwrap();
+        assert_eq!((&*full.bytes, full.items), (&b"1234567"[..], 2));
+        let rest = batcher.finish().unwrap();
+        assert_eq!(&*rest.bytes, b"89ab");
+        full.receipt.delivered();
+        rest.receipt.delivered();
+    }
+
+    #[test]
+    fn memory_is_used_again_while_batches_are_big_and_never_more_than_the_bound() {
+        let books = Books::default();
+        let mut batcher = Batcher::new(BOUNDS);
+        let now = Instant::now();
+        let fill = |batcher: &mut Batcher, items: usize| {
+            for _ in 0..items {
+                assert!(batcher.push(&[b"123"], receipt(&books, 1), (), 1, now).is_none());
+            }
+            let batch = batcher.finish().unwrap();
+            batch.receipt.delivered();
+            batch.bytes
+        };
+        let big = fill(&mut batcher, 3);
+        assert!(big.capacity() <= BOUNDS.bytes);
+        let memory = big.as_ptr();
+        batcher.reuse(big);
+        let small = fill(&mut batcher, 1);
+        assert_eq!(small.as_ptr(), memory);
+        assert_eq!(&*small, b"123");
+        batcher.reuse(small);
+        assert!(batcher.spare.is_none(), "a quiet agent holds nothing");
+    }
+
+    #[test]
     fn the_first_item_decides_when_the_batch_is_due() {
         let books = Books::default();
         let mut batcher = Batcher::new(BOUNDS);
         let now = Instant::now();
-        assert!(batcher.push(b"a", receipt(&books, 1), (), 1, now).is_none());
-        assert!(batcher.push(b"b", receipt(&books, 1), (), 1, now + AGE / 2).is_none());
+        assert!(batcher.push(&[b"a"], receipt(&books, 1), (), 1, now).is_none());
+        assert!(batcher.push(&[b"b"], receipt(&books, 1), (), 1, now + AGE / 2).is_none());
         assert_eq!(batcher.next_deadline(), Some(now + AGE));
         assert!(batcher.due(now + AGE / 2).is_none());
         batcher.due(now + AGE).unwrap().receipt.delivered();
@@ -226,7 +297,7 @@ mod tests {
             let now = Instant::now();
             let mut batches = Vec::new();
             for item in &items {
-                batches.extend(batcher.push(item, receipt(&books, 1), (), 1, now));
+                batches.extend(batcher.push(&[item], receipt(&books, 1), (), 1, now));
             }
             batches.extend(batcher.finish());
             for batch in &batches {

@@ -69,6 +69,8 @@ pub(crate) struct Egress {
     closed: Mutex<VecDeque<Batch<Room>>>,
     pub(super) concentrator: Mutex<Concentrator>,
     clients: Mutex<ClientAggregator>,
+    /// Of the batch before, while batches follow each other.
+    packer: Mutex<Option<Packer>>,
     wake: Notify,
     settings: EgressSettings,
     budget: Budget,
@@ -103,6 +105,7 @@ impl Egress {
             closed: Mutex::default(),
             concentrator: Mutex::new(Concentrator::new(stats, books, share, now)),
             clients: Mutex::new(ClientAggregator::new(share, now)),
+            packer: Mutex::default(),
             wake: Notify::new(),
             settings,
             budget,
@@ -111,12 +114,12 @@ impl Egress {
         }
     }
 
-    /// Files one encoded tracer payload. Never waits.
-    pub(super) fn push_traces(&self, piece: &[u8], receipt: Receipt, room: Room) {
+    /// Files one encoded tracer payload, given in parts. Never waits.
+    pub(super) fn push_traces(&self, parts: &[&[u8]], receipt: Receipt, room: Room) {
         let now = Instant::now();
         let mut traces = lock(&self.traces);
         let was_empty = traces.bytes() == 0;
-        let full = traces.push(piece, receipt, room, 1, now);
+        let full = traces.push(parts, receipt, room, 1, now);
         // After a freeze the timer is late; whatever comes next notices that the batch is old (losses.md L93).
         let old = traces.due(now);
         drop(traces);
@@ -206,6 +209,13 @@ impl Egress {
         self.send(target, headers, bytes, self.settings.packing, receipt, room).await;
     }
 
+    /// Keeps the memory of a batch that was packed, if it was a big one.
+    fn keep(&self, bytes: Vec<u8>, packer: Packer) {
+        let was_busy = bytes.len() >= TRACE_BATCH_MAX_BYTES / 2;
+        *lock(&self.packer) = was_busy.then_some(packer);
+        lock(&self.traces).reuse(bytes);
+    }
+
     async fn send_stats(&self, counted: Vec<Counted>, client_computed: bool) {
         let envelope = StatsPayload {
             agent_hostname: self.settings.hostname.clone(),
@@ -238,10 +248,20 @@ impl Egress {
         let (body, encoding) = if let Packing::Plain = packing {
             (bytes, None)
         } else {
+            let mut packer = lock(&self.packer).take().unwrap_or_default();
             // Packing takes milliseconds; requests under way should not wait for it.
-            match tokio::task::spawn_blocking(move || pack(bytes, packing)).await {
-                Ok(packed) => packed,
-                Err(_) => return receipt.dropped(model::Why::Panicked),
+            let packed = tokio::task::spawn_blocking(move || (packer.pack(&bytes, packing), bytes, packer));
+            let Ok((packed, bytes, packer)) = packed.await else {
+                return receipt.dropped(model::Why::Panicked);
+            };
+            match packed {
+                Some((packed, encoding)) => {
+                    if target.kind == Kind::Traces {
+                        self.keep(bytes, packer);
+                    }
+                    (packed, Some(encoding))
+                }
+                None => (bytes, None),
             }
         };
         if let Some(encoding) = encoding {
@@ -251,22 +271,44 @@ impl Egress {
     }
 }
 
-/// Compresses, or leaves as it is what cannot be compressed: data is never lost for it (losses.md L11).
-fn pack(bytes: Vec<u8>, packing: Packing) -> (Vec<u8>, Option<&'static str>) {
-    let packed = match packing {
-        Packing::Zstd(level) => zstd::bulk::compress(&bytes, level).map(|packed| (packed, "zstd")),
-        Packing::Gzip(level) => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
-            encoder.write_all(&bytes).and_then(|()| encoder.finish()).map(|packed| (packed, "gzip"))
-        }
-        Packing::Plain => return (bytes, None),
-    };
-    match packed {
-        Ok((packed, encoding)) => (packed, Some(encoding)),
-        Err(error) => {
-            log::warn!("cannot compress a payload, sending it as it is: {error}");
-            (bytes, None)
-        }
+/// Compresses, with memory that is used again: the tables of zstd, and room for the worst case, which is
+/// as big as what is packed.
+#[derive(Default)]
+struct Packer {
+    zstd: Option<(i32, zstd::bulk::Compressor<'static>)>,
+    packed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packer").field("packed_bytes", &self.packed.capacity()).finish_non_exhaustive()
+    }
+}
+
+impl Packer {
+    /// The packed form in memory of just its size, for it may wait in a queue for long; `None` for what is
+    /// sent as it is, be it because it cannot be compressed: data is never lost for it (losses.md L11).
+    fn pack(&mut self, bytes: &[u8], packing: Packing) -> Option<(Vec<u8>, &'static str)> {
+        let packed = match packing {
+            Packing::Zstd(level) => self.zstd(bytes, level).map(|packed| (packed, "zstd")),
+            Packing::Gzip(level) => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+                encoder.write_all(bytes).and_then(|()| encoder.finish()).map(|packed| (packed, "gzip"))
+            }
+            Packing::Plain => return None,
+        };
+        packed.inspect_err(|error| log::warn!("cannot compress a payload, sending it as it is: {error}")).ok()
+    }
+
+    fn zstd(&mut self, bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
+        let compressor = match &mut self.zstd {
+            Some((of_level, compressor)) if *of_level == level => compressor,
+            other => &mut other.insert((level, zstd::bulk::Compressor::new(level)?)).1,
+        };
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        compressor.compress_to_buffer(bytes, &mut self.packed)?;
+        Ok(self.packed.as_slice().to_vec())
     }
 }
 
@@ -339,15 +381,19 @@ mod tests {
     #[test]
     fn l11_packing_keeps_every_byte() {
         let bytes: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        let (zstd_packed, encoding) = pack(bytes.clone(), Packing::Zstd(-1));
-        assert_eq!(encoding, Some("zstd"));
-        assert_eq!(zstd::bulk::decompress(&zstd_packed, bytes.len()).expect("zstd"), bytes);
-        let (gzip_packed, encoding) = pack(bytes.clone(), Packing::Gzip(1));
-        assert_eq!(encoding, Some("gzip"));
+        let mut packer = Packer::default();
+        for (bytes, level) in [(&bytes[..], -1), (&bytes[..7], -1), (b"", 3), (&bytes, 3)] {
+            let (packed, encoding) = packer.pack(bytes, Packing::Zstd(level)).expect("zstd");
+            assert_eq!(encoding, "zstd");
+            assert_eq!(packed.capacity(), packed.len());
+            assert_eq!(zstd::bulk::decompress(&packed, bytes.len()).expect("zstd"), bytes);
+        }
+        let (gzip_packed, encoding) = packer.pack(&bytes, Packing::Gzip(1)).expect("gzip");
+        assert_eq!(encoding, "gzip");
         let mut unpacked = Vec::new();
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip_packed[..]), &mut unpacked)
             .expect("gzip");
         assert_eq!(unpacked, bytes);
-        assert_eq!(pack(bytes.clone(), Packing::Plain), (bytes, None));
+        assert_eq!(packer.pack(&bytes, Packing::Plain), None);
     }
 }

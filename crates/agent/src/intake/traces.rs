@@ -17,7 +17,7 @@ use model::{Bump, Chunk, Payload, Receipt, Signal, Span};
 use pipeline::process::{Client, Processed};
 use std::cell::RefCell;
 use std::sync::Arc;
-use wire::intake::traces::TraceEncoder;
+use wire::intake::traces::{TRACER_PAYLOAD_OVERHEAD_BYTES, TraceEncoder};
 use wire::traces::{Format, TraceReader};
 use wire::{DecodeError, ErrorKind};
 
@@ -38,8 +38,8 @@ struct Scratch {
     chunk: Bump,
     /// Chunks encoded for the piece under way.
     content: Vec<u8>,
-    /// One encoded piece.
-    piece: Vec<u8>,
+    /// The fields of the payload around them.
+    fields: Vec<u8>,
 }
 
 thread_local! {
@@ -56,7 +56,7 @@ impl Scratch {
             }
             arena.set_allocation_limit(Some(CHUNK_ARENA_MAX_BYTES));
         }
-        for buffer in [&mut self.content, &mut self.piece] {
+        for buffer in [&mut self.content, &mut self.fields] {
             buffer.clear();
             buffer.shrink_to(SCRATCH_KEPT_MAX_BYTES);
         }
@@ -96,7 +96,7 @@ impl Intake {
         scratch: &mut Scratch,
     ) -> Result<(), Refusal> {
         let Received { bytes, room } = received;
-        let Scratch { payload: arena, chunk: chunk_arena, content, piece } = scratch;
+        let Scratch { payload: arena, chunk: chunk_arena, content, fields } = scratch;
         let (mut payload, mut reader) = TraceReader::open(format, &bytes, arena).map_err(refused)?;
         fill_from_headers(&mut payload, headers);
         let chunk_count = reader.chunk_count();
@@ -124,7 +124,7 @@ impl Intake {
             kept: 0,
             room,
             content,
-            piece,
+            fields,
         };
         if whole {
             // What processing adds is small and must not fail.
@@ -210,7 +210,7 @@ struct Run<'r> {
     kept: u64,
     room: crate::room::Room,
     content: &'r mut Vec<u8>,
-    piece: &'r mut Vec<u8>,
+    fields: &'r mut Vec<u8>,
 }
 
 impl Run<'_> {
@@ -276,14 +276,15 @@ impl Run<'_> {
         if self.kept == 0 {
             return;
         }
-        let mut fields = Vec::with_capacity(256);
-        self.labels.encoder.payload_fields(payload, &self.labels.payload_tags, &mut fields);
-        self.piece.clear();
-        TraceEncoder::tracer_payload(&[&fields, self.content], self.piece);
+        self.fields.clear();
+        self.labels.encoder.payload_fields(payload, &self.labels.payload_tags, self.fields);
+        let mut start = Vec::with_capacity(TRACER_PAYLOAD_OVERHEAD_BYTES);
+        TraceEncoder::tracer_payload_start(self.fields.len() + self.content.len(), &mut start);
+        let length = start.len() + self.fields.len() + self.content.len();
         let receipt = self.receipt.take(std::mem::take(&mut self.kept));
-        let mut room = self.room.split(self.piece.len());
-        room.cover(self.piece.len());
-        self.intake.egress.push_traces(self.piece, receipt, room);
+        let mut room = self.room.split(length);
+        room.cover(length);
+        self.intake.egress.push_traces(&[&start, self.fields, self.content], receipt, room);
         self.content.clear();
     }
 

@@ -87,11 +87,17 @@ impl TraceEncoder {
     pub fn tracer_payload(content_parts: &[&[u8]], out: &mut Vec<u8>) {
         let length: usize = content_parts.iter().map(|part| part.len()).sum();
         out.reserve(length + TRACER_PAYLOAD_OVERHEAD_BYTES);
-        out.push(tag(5, Wire::Bytes));
-        varint(length as u64, out);
+        Self::tracer_payload_start(length, out);
         for part in content_parts {
             out.extend_from_slice(part);
         }
+    }
+
+    /// Appends what stands before `content_bytes` of content in [`TraceEncoder::tracer_payload`], for
+    /// whoever puts the content itself behind it.
+    pub fn tracer_payload_start(content_bytes: usize, out: &mut Vec<u8>) {
+        out.push(tag(5, Wire::Bytes));
+        varint(content_bytes as u64, out);
     }
 
     fn span(&self, span: &Span<'_>, out: &mut Vec<u8>) {

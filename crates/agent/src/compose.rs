@@ -267,6 +267,12 @@ impl Running {
         self.stack.died()
     }
 
+    /// What the listeners hand requests to.
+    #[cfg(test)]
+    pub(crate) fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
     /// The books, readable at any time.
     pub fn books(&self) -> &Books {
         &self.books
@@ -288,3 +294,6 @@ impl Running {
         Report::new(cause, &books, ends, began.elapsed())
     }
 }
+
+#[cfg(test)]
+mod tests;

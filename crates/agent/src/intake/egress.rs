@@ -66,7 +66,7 @@ pub(crate) struct EgressSettings {
 pub(crate) struct Egress {
     traces: Mutex<Batcher<Room>>,
     /// Batches that are closed and not yet packed; bounded by the room they hold.
-    closed: Mutex<VecDeque<Batch<Room>>>,
+    pub(super) closed: Mutex<VecDeque<Batch<Room>>>,
     pub(super) concentrator: Mutex<Concentrator>,
     clients: Mutex<ClientAggregator>,
     /// Of the batch before, while batches follow each other.

@@ -171,3 +171,6 @@ fn cross_site(headers: &http::HeaderMap) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

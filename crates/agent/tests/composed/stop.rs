@@ -175,17 +175,6 @@ async fn l28_l30_at_the_stop_neither_kind_waits_for_the_other() {
 }
 
 #[tokio::test]
-async fn l93_an_old_batch_leaves_with_the_next_activity() {
-    // A paused process: time passes, timers do not fire. Here the batch is old at once, and what notices it is
-    // the next span that comes.
-    let agent = Setup::new().await.with("LASTLIGHT_FLUSH_PERIOD", "10ms").start().await;
-    assert_eq!(agent.send(spans([1])).await.status, 200);
-    assert_eq!(agent.send(spans([2])).await.status, 200);
-    agent.backend_until(|backend| backend.span_count() == 2).await;
-    agent.stop().await.delivered_once(1..=2);
-}
-
-#[tokio::test]
 async fn an_idle_connection_does_not_hold_the_stop_up() {
     let agent = Agent::start().await;
     let mut kept = agent.client().await;

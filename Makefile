@@ -43,7 +43,7 @@ fuzz: ## Every decoder, SECONDS each (default 60)
 	fuzz/run $(or $(SECONDS),60)
 
 bench: build ## Side by side with the mini agent, rotel and a bare server; writes bench/results.*
-	bench/run --lastlight $(BINARY)
+	bench/run $(BINARY)
 
 clean: ## Everything built or downloaded
 	$(CARGO) clean

@@ -3,6 +3,9 @@
 //! Bounded in bytes, keys and values counted. Eviction is by two generations: what is found in the older one moves to the
 //! younger; when the younger has had its half, the older one goes and the younger becomes it. That is close to least
 //! recently used at no cost per hit.
+//!
+//! What is met for the first time is not kept: statements with their literals in them are new each time, and keeping
+//! them would only push out those that repeat, and the processor's own caches with them.
 
 use super::sql_tokens::Dialect;
 use foldhash::fast::RandomState;
@@ -14,6 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const SHARDS: usize = 8;
 /// Counted for each entry beside its bytes: the entry, its table slot and the allocator's header.
 const ENTRY_OVERHEAD_BYTES: usize = 56;
+/// Statements of one shard met once that are remembered, by their hash alone; a power of two.
+const MET_SLOTS: usize = 2_048;
 /// Longer statements are read each time: they are rarely repeated and would evict hundreds of others.
 pub(super) const STATEMENT_MAX_BYTES: usize = 16 * 1024;
 
@@ -41,6 +46,13 @@ pub(super) enum Known<'s> {
     Becomes(&'s str),
 }
 
+/// A statement that is not in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unknown {
+    /// It was looked for before, not long ago: worth keeping.
+    pub(super) met_before: bool,
+}
+
 pub(super) struct Cache {
     hasher: RandomState,
     /// Bytes one generation of one shard may hold; 0 switches the cache off.
@@ -52,6 +64,8 @@ pub(super) struct Cache {
 struct Shard {
     young: Generation,
     old: Generation,
+    /// Part of the hash of what was not found, at a slot of another part.
+    met: Option<Box<[u32; MET_SLOTS]>>,
     hits: u64,
     misses: u64,
 }
@@ -123,26 +137,26 @@ impl Cache {
         dialect: Dialect,
         statement: &str,
         use_it: impl FnOnce(Known<'_>) -> T,
-    ) -> Option<T> {
+    ) -> Result<T, Unknown> {
         let mut guard = self.shard(hash);
         let shard = &mut *guard;
         if let Some(entry) = shard.young.entries.find(hash, |entry| entry.is(dialect, statement)) {
             shard.hits += 1;
-            return Some(use_it(entry.known()));
+            return Ok(use_it(entry.known()));
         }
         let Ok(found) = shard.old.entries.find_entry(hash, |entry| entry.is(dialect, statement)) else {
             shard.misses += 1;
-            return None;
+            return Err(Unknown { met_before: shard.meet(hash) });
         };
         let (entry, _) = found.remove();
         shard.old.bytes -= entry.bytes();
         shard.hits += 1;
         let result = use_it(entry.known());
         shard.insert(entry, self.generation_max_bytes);
-        Some(result)
+        Ok(result)
     }
 
-    /// Remembers a statement that was not found.
+    /// Remembers a statement that was not found, though met before.
     pub(super) fn insert(&self, hash: u64, dialect: Dialect, statement: &str, known: Known<'_>) {
         let becomes = match known {
             Known::Becomes(text) => text,
@@ -191,6 +205,14 @@ impl Cache {
 }
 
 impl Shard {
+    /// Notes that a statement was not found, and says whether it was noted before.
+    fn meet(&mut self, hash: u64) -> bool {
+        let met = self.met.get_or_insert_with(|| Box::new([0; MET_SLOTS]));
+        let fingerprint = (hash >> 32) as u32;
+        let before = std::mem::replace(&mut met[hash as usize % MET_SLOTS], fingerprint);
+        before == fingerprint
+    }
+
     fn insert(&mut self, entry: Entry, generation_max_bytes: usize) {
         if self.young.bytes + entry.bytes() > generation_max_bytes {
             self.old = std::mem::take(&mut self.young);
@@ -205,7 +227,7 @@ mod tests {
     use super::*;
 
     fn look(cache: &Cache, dialect: Dialect, statement: &str) -> Option<String> {
-        cache.find(cache.hash(dialect, statement), dialect, statement, |known| format!("{known:?}"))
+        cache.find(cache.hash(dialect, statement), dialect, statement, |known| format!("{known:?}")).ok()
     }
 
     fn put(cache: &Cache, dialect: Dialect, statement: &str, known: Known<'_>) {
@@ -249,6 +271,19 @@ mod tests {
         let once = cache.stats();
         put(&cache, Dialect::Generic, "a", Known::Unchanged);
         assert_eq!(cache.stats(), once);
+    }
+
+    #[test]
+    fn what_is_met_again_is_worth_keeping() {
+        let cache = Cache::new(1 << 20);
+        let meet = |statement| {
+            let hash = cache.hash(Dialect::Generic, statement);
+            cache.find(hash, Dialect::Generic, statement, |_| ()).unwrap_err().met_before
+        };
+        assert!(!meet("a"));
+        assert!(meet("a"));
+        assert!(!meet("b"));
+        assert!(meet("a"), "still, though another one came between");
     }
 
     #[test]

@@ -199,10 +199,13 @@ impl Obfuscator {
 
     /// Obfuscates a statement, or remembers what it became.
     fn sql<T>(&self, dialect: Dialect, statement: &str, use_it: impl Fn(Known<'_>) -> T) -> T {
-        let takes = self.cache.takes(statement);
-        let hash = if takes { self.cache.hash(dialect, statement) } else { 0 };
-        if takes && let Some(found) = self.cache.find(hash, dialect, statement, &use_it) {
-            return found;
+        let mut keep_as = None;
+        if self.cache.takes(statement) {
+            let hash = self.cache.hash(dialect, statement);
+            match self.cache.find(hash, dialect, statement, &use_it) {
+                Ok(found) => return found,
+                Err(unknown) => keep_as = unknown.met_before.then_some(hash),
+            }
         }
         with_scratch(|scratch| {
             let known = match self.read_sql(dialect, statement, scratch) {
@@ -210,7 +213,7 @@ impl Obfuscator {
                 Ok(()) if scratch == statement => Known::Unchanged,
                 Ok(()) => Known::Becomes(scratch),
             };
-            if takes {
+            if let Some(hash) = keep_as {
                 self.cache.insert(hash, dialect, statement, known);
             }
             use_it(known)

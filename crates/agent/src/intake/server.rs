@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pause after an accept error that may pass, such as no descriptors (losses.md L10): first, and at most.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -28,6 +28,8 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// After the stop began, a listener goes on until none has come for this long: connections
 /// that the kernel had already taken are served, not reset.
 const ACCEPT_LINGER: Duration = Duration::from_millis(10);
+/// … and no longer than this in all: clients that keep coming do not keep the stop waiting.
+const ACCEPT_LINGER_MAX: Duration = Duration::from_millis(100);
 /// After the stop began, an idle connection is read for this long: a request that the kernel
 /// had already taken is served, not reset.
 const IDLE_LINGER: Duration = Duration::from_millis(10);
@@ -118,7 +120,9 @@ pub(crate) async fn listen<T: Transport>(
         }
     }
     // What the kernel took before the stop is served.
-    while let Ok(Ok(stream)) = timeout(ACCEPT_LINGER, transport.accept()).await {
+    let end = Instant::now() + ACCEPT_LINGER_MAX;
+    while Instant::now() < end {
+        let Ok(Ok(stream)) = timeout(ACCEPT_LINGER, transport.accept()).await else { break };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
         if connections.send(connection(stream, &state, &intake, permit, &close)).await.is_err() {
             break;

@@ -25,6 +25,7 @@ const BANS: &[Ban] = &[
         words: &["cfg(windows)", "cfg(unix)", "cfg(not(unix))", "cfg(not(windows))", "target_os"],
         allowed: &[
             "crates/agent/src/transport/",
+            "crates/agent/tests/",
             "xtask/",
             "e2e/",
             "crates/testkit/",

@@ -85,6 +85,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_MAX)
+        // Who shuts down its side after the request still hears the answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {

@@ -62,7 +62,7 @@ fn document(config: &Config, transports: &[TransportName]) -> Value {
         "version": VERSION,
         "git_commit": option_env!("LASTLIGHT_GIT_COMMIT").unwrap_or(""),
         "endpoints": ENDPOINTS,
-        "client_drop_p0s": process.sampling.probabilistic.is_none(),
+        "client_drop_p0s": config.stats.client_drop_p0s && process.sampling.probabilistic.is_none(),
         "span_meta_structs": true,
         "long_running_spans": true,
         "span_events": true,

@@ -86,6 +86,9 @@ mod tests {
             report.to_string(),
             "stopped (SIGTERM) in 1.500 s; traces: accepted=12 delivered=10 dropped=2 (sampled=2) held=0 spans; \
              stats: accepted=3 delivered=0 dropped=3 (deadline=3) held=0 groups; \
+             metrics: accepted=0 delivered=0 dropped=0 held=0 samples; \
+             events: accepted=0 delivered=0 dropped=0 held=0 events; \
+             checks: accepted=0 delivered=0 dropped=0 held=0 checks; \
              proxied: accepted=0 delivered=0 dropped=0 held=0 requests; stage forward ran out of time"
         );
         assert_eq!(report.lost(), 3);

@@ -6,7 +6,9 @@
 //! others.
 
 use model::Signal;
-use model::limits::{PROXIED_MEMORY_PERCENT, STATS_MEMORY_PERCENT};
+use model::limits::{
+    EVENTS_MEMORY_PERCENT, METRICS_MEMORY_PERCENT, PROXIED_MEMORY_PERCENT, STATS_MEMORY_PERCENT,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -197,6 +199,8 @@ fn percent(signal: Signal) -> usize {
     match signal {
         Signal::Traces => 100,
         Signal::Stats => STATS_MEMORY_PERCENT,
+        Signal::Metrics => METRICS_MEMORY_PERCENT,
+        Signal::Events | Signal::Checks => EVENTS_MEMORY_PERCENT,
         Signal::Proxied => PROXIED_MEMORY_PERCENT,
     }
 }
@@ -276,7 +280,7 @@ mod tests {
             }
         });
         assert_eq!(budget.total_used(), 0);
-        assert_eq!(Signal::ALL.map(|signal| budget.used(signal)), [0; 3]);
+        assert_eq!(Signal::ALL.map(|signal| budget.used(signal)), [0; Signal::ALL.len()]);
     }
 
     #[derive(Clone, Debug)]

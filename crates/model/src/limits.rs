@@ -32,6 +32,24 @@ pub const STATS_BATCH_MAX_GROUPS: usize = 4_000;
 /// Buckets times groups a statistics view may hold before new keys go to the overflow group.
 pub const STATS_BUCKET_MAX_KEYS: usize = 7_000;
 
+/// Default of `DD_DOGSTATSD_BUFFER_SIZE`: one datagram, or one frame of a stream (`facts/dogstatsd.md` §1).
+pub const DATAGRAM_MAX_BYTES: usize = 8_192;
+/// One DogStatsD line, over HTTP too, where bodies may be bigger than any datagram.
+pub const METRIC_LINE_MAX_BYTES: usize = 65_535;
+/// Default of `LASTLIGHT_METRIC_CONTEXTS`: different metrics with their tags at one time.
+pub const METRIC_CONTEXTS_DEFAULT: usize = 1_000_000;
+
+/// Uncompressed and compressed size and points of one series payload (`facts/delivery.md` §3.7).
+pub const SERIES_BATCH_MAX_BYTES: usize = 5_242_880;
+/// See [`SERIES_BATCH_MAX_BYTES`].
+pub const SERIES_PACKED_MAX_BYTES: usize = 512_000;
+/// See [`SERIES_BATCH_MAX_BYTES`].
+pub const SERIES_BATCH_MAX_POINTS: usize = 10_000;
+/// Uncompressed size of one payload of sketches, events or checks (`facts/delivery.md` §3.7).
+pub const SKETCH_BATCH_MAX_BYTES: usize = 4 * MIB;
+/// Their compressed size.
+pub const SKETCH_PACKED_MAX_BYTES: usize = 5 * MIB / 2;
+
 /// Nesting of msgpack values a decoder follows.
 pub const MSGPACK_MAX_DEPTH: usize = 32;
 
@@ -40,6 +58,10 @@ pub const MSGPACK_MAX_DEPTH: usize = 32;
 pub const COUNTING_MEMORY_PERCENT: usize = 25;
 /// Share of the room, in percent, that statistics on their way may take.
 pub const STATS_MEMORY_PERCENT: usize = 25;
+/// Share of the room, in percent, that metrics may take: their contexts, and what is on its way.
+pub const METRICS_MEMORY_PERCENT: usize = 60;
+/// Share of the room, in percent, that events, and as much again that service checks may take.
+pub const EVENTS_MEMORY_PERCENT: usize = 5;
 /// Share of the room, in percent, that proxied requests may take.
 pub const PROXIED_MEMORY_PERCENT: usize = 50;
 /// Share of the room, in percent, that one additional endpoint's queue may take; it evicts its oldest.
@@ -53,3 +75,4 @@ const _: () = assert!(TRACE_BATCH_MAX_BYTES * 4 <= MEMORY_MIN_BYTES);
 const _: () = assert!(WHOLE_DECODE_MAX_BYTES <= REQUEST_BODY_MAX_BYTES);
 // The shares that can be full at the same time leave room for traces.
 const _: () = assert!(STATS_MEMORY_PERCENT + PROXIED_MEMORY_PERCENT < 100);
+const _: () = assert!(STATS_MEMORY_PERCENT + METRICS_MEMORY_PERCENT + 2 * EVENTS_MEMORY_PERCENT < 100);

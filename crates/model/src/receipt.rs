@@ -121,7 +121,7 @@ macro_rules! reasons {
 reasons! {
     /// The sampler decided against it.
     Sampled = "sampled", true;
-    /// A filter rule (`DD_APM_FILTER_TAGS_*`) rejected it.
+    /// A filter rule (`DD_APM_FILTER_TAGS_*`, the metric blocklist) rejected it.
     Filtered = "filtered", true;
     /// Its resource is ignored (`DD_APM_IGNORE_RESOURCES`).
     Ignored = "ignored_resource", true;
@@ -133,6 +133,8 @@ reasons! {
     Deadline = "deadline", false;
     /// It was evicted to admit newer data.
     QueueFull = "queue_full", false;
+    /// It does not fit one request to the backend, alone.
+    Oversized = "oversized", false;
     /// The backend answered 400.
     BadRequest = "backend_400", false;
     /// The backend answered 401 or 403: the API key is wrong.
@@ -239,19 +241,29 @@ pub enum Signal {
     Traces,
     /// Unit: group (one key in one bucket).
     Stats,
+    /// Unit: sample (one value of a DogStatsD line).
+    Metrics,
+    /// Unit: event.
+    Events,
+    /// Unit: service check.
+    Checks,
     /// Unit: request.
     Proxied,
 }
 
 impl Signal {
     /// Every signal, in the order of the report.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Stats, Self::Proxied];
+    pub const ALL: [Self; 6] =
+        [Self::Traces, Self::Stats, Self::Metrics, Self::Events, Self::Checks, Self::Proxied];
 
     /// The name used in reports, logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Traces => "traces",
             Self::Stats => "stats",
+            Self::Metrics => "metrics",
+            Self::Events => "events",
+            Self::Checks => "checks",
             Self::Proxied => "proxied",
         }
     }
@@ -261,6 +273,9 @@ impl Signal {
         match self {
             Self::Traces => "spans",
             Self::Stats => "groups",
+            Self::Metrics => "samples",
+            Self::Events => "events",
+            Self::Checks => "checks",
             Self::Proxied => "requests",
         }
     }

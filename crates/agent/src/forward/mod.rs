@@ -52,6 +52,14 @@ pub enum Kind {
     Traces,
     /// Statistics.
     Stats,
+    /// Metrics other than distributions.
+    Series,
+    /// Distributions.
+    Sketches,
+    /// Events.
+    Events,
+    /// Service checks.
+    Checks,
     /// Data streams.
     DataStreams,
     /// Profiles.
@@ -68,9 +76,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Traces,
         Self::Stats,
+        Self::Series,
+        Self::Sketches,
+        Self::Events,
+        Self::Checks,
         Self::DataStreams,
         Self::Profiles,
         Self::Telemetry,
@@ -84,6 +96,10 @@ impl Kind {
         match self {
             Self::Traces => "traces",
             Self::Stats => "stats",
+            Self::Series => "series",
+            Self::Sketches => "sketches",
+            Self::Events => "events",
+            Self::Checks => "checks",
             Self::DataStreams => "data_streams",
             Self::Profiles => "profiles",
             Self::Telemetry => "telemetry",
@@ -98,6 +114,9 @@ impl Kind {
         match self {
             Self::Traces => Signal::Traces,
             Self::Stats => Signal::Stats,
+            Self::Series | Self::Sketches => Signal::Metrics,
+            Self::Events => Signal::Events,
+            Self::Checks => Signal::Checks,
             _ => Signal::Proxied,
         }
     }

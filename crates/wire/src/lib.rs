@@ -4,6 +4,7 @@
 //! [`DecodeError`], never with a panic, and what it allocates is bounded by the body's length or by the
 //! arena's limit, never by a length the body merely declares (losses.md L155).
 
+pub mod dogstatsd;
 pub mod error;
 pub mod intake;
 pub mod msgpack;

@@ -1,4 +1,8 @@
 //! What the backend's intake takes.
 
 mod agent_payload;
+pub mod checks;
+pub mod events;
+pub mod series;
+pub mod sketches;
 pub mod traces;

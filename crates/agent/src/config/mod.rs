@@ -4,6 +4,7 @@
 //! it means. Every bad value is an error that names its variable and what is allowed; all of them are told at
 //! once, and none silently becomes a default (`facts/settings.md` §12).
 
+pub mod dogstatsd;
 pub mod endpoint;
 mod load;
 pub mod parse;
@@ -12,6 +13,7 @@ pub mod secret;
 pub mod source;
 pub mod table;
 
+pub use dogstatsd::{DogStatsD, EolRequired, MetricsSettings, UdpAddress};
 pub use endpoint::{BaseUrl, Destination, Endpoint, Endpoints, EvpProxy, EvpTarget};
 pub use parse::SocketAddress;
 pub use secret::Secret;
@@ -40,6 +42,8 @@ pub struct Config {
     pub metadata_host: String,
     /// How clients reach us.
     pub receiver: Receiver,
+    /// How metrics reach us and what happens to them.
+    pub dogstatsd: DogStatsD,
     /// What happens to traces.
     pub process: ProcessConfig,
     /// Who computes stats.

@@ -3,7 +3,12 @@
 //! The only place in the crate that knows one system from another: sockets, signals, the parent
 //! process. A transport is anything that yields byte streams; the Windows named pipe will be one more.
 
+pub mod datagram;
+pub mod frames;
 mod host;
+pub mod line_stream;
+#[cfg(unix)]
+mod socket_file;
 mod tcp;
 #[cfg(unix)]
 mod unix;
@@ -37,7 +42,7 @@ pub trait Transport: Send + 'static {
 /// Kind and address of a bound listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportName {
-    /// `tcp`, `unix` or `named_pipe`.
+    /// `tcp`, `unix`, `named_pipe`, `udp` or `unix_datagram`.
     pub kind: &'static str,
     /// Address as a client would write it.
     pub address: String,

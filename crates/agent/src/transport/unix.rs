@@ -1,13 +1,12 @@
 //! The Unix socket receiver: a path, or a name in the abstract namespace (Linux).
 
+use super::socket_file::{self, SocketFile};
 use super::{BindError, Transport, TransportName};
+use std::fmt;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
-
-/// Mode of the socket file: everyone may write, that is connect (`facts/trace-intake.md`; like the reference).
-const MODE: u32 = 0o722;
 
 /// Where a Unix socket stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,25 +28,50 @@ impl UnixAddress {
     }
 }
 
+impl fmt::Display for UnixAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Abstract(name) => write!(f, "@{name}"),
+        }
+    }
+}
+
 /// A bound Unix listener; removes its file when dropped.
 #[derive(Debug)]
 pub struct Unix {
     listener: UnixListener,
     name: TransportName,
-    /// Path with device and inode of the file we made, so that we never remove somebody else's.
-    file: Option<(PathBuf, (u64, u64))>,
+    _file: Option<SocketFile>,
 }
 
 impl Unix {
-    /// Binds `address`. A stale socket file is replaced; one that somebody serves is not.
+    /// Binds `address` for traces. A stale socket file is replaced; one that somebody serves is not.
     ///
     /// # Errors
     /// When the socket cannot be had; the advice says why.
     pub async fn bind(address: &UnixAddress) -> Result<Self, BindError> {
-        match address {
-            UnixAddress::File(path) => bind_file(path).await,
-            UnixAddress::Abstract(name) => bind_abstract(name),
-        }
+        Self::bind_for(address, "DD_APM_RECEIVER_SOCKET")
+    }
+
+    /// Binds `address` as [`Unix::bind`] does, with advice that names `variable`, the setting it came from.
+    ///
+    /// # Errors
+    /// As for [`Unix::bind`].
+    pub fn bind_for(address: &UnixAddress, variable: &str) -> Result<Self, BindError> {
+        let name = TransportName { kind: "unix", address: address.to_string() };
+        let (listener, file) = match address {
+            UnixAddress::File(path) => {
+                let bind = |path: &Path| adopt(StdListener::bind(path)?);
+                let (listener, file) = socket_file::bind(path, &name, variable, bind)?;
+                (listener, Some(file))
+            }
+            UnixAddress::Abstract(text) => {
+                let bind = |address: &SocketAddr| adopt(StdListener::bind_addr(address)?);
+                (socket_file::bind_abstract(text, &name, variable, bind)?, None)
+            }
+        };
+        Ok(Self { listener, name, _file: file })
     }
 }
 
@@ -63,89 +87,16 @@ impl Transport for Unix {
     }
 }
 
-impl Drop for Unix {
-    fn drop(&mut self) {
-        if let Some((path, ours)) = &self.file
-            && identity(path).ok() == Some(*ours)
-        {
-            // Left behind it is only stale, and the next one replaces it.
-            std::fs::remove_file(path).ok();
-        }
-    }
-}
-
-async fn bind_file(path: &Path) -> Result<Unix, BindError> {
-    let name = TransportName { kind: "unix", address: path.display().to_string() };
-    let fail = |error: io::Error, advice: String| BindError { name: name.clone(), error, advice };
-    if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        if !metadata.file_type().is_socket() {
-            return Err(fail(
-                io::ErrorKind::AlreadyExists.into(),
-                "the path is not a socket: remove it, or choose another with DD_APM_RECEIVER_SOCKET".into(),
-            ));
-        }
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(fail(
-                io::ErrorKind::AddrInUse.into(),
-                "another process serves this socket: stop it, or choose another with DD_APM_RECEIVER_SOCKET"
-                    .into(),
-            ));
-        }
-        std::fs::remove_file(path).map_err(|error| {
-            fail(error, "the stale socket could not be removed: check its directory's mode".into())
-        })?;
-    }
-    let bound = (|| {
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
-        Ok((listener, identity(path)?))
-    })();
-    let (listener, ours) = bound.map_err(|error| {
-        fail(
-            error,
-            "check that DD_APM_RECEIVER_SOCKET names a directory that exists and can be written".into(),
-        )
-    })?;
-    Ok(Unix { listener, name, file: Some((path.to_owned(), ours)) })
-}
-
-#[cfg(target_os = "linux")]
-fn bind_abstract(name: &str) -> Result<Unix, BindError> {
-    use std::os::linux::net::SocketAddrExt as _;
-    use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
-    let transport = TransportName { kind: "unix", address: format!("@{name}") };
-    let bound = (|| {
-        let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
-        listener.set_nonblocking(true)?;
-        UnixListener::from_std(listener)
-    })();
-    match bound {
-        Ok(listener) => Ok(Unix { listener, name: transport, file: None }),
-        Err(error) => Err(BindError {
-            name: transport,
-            error,
-            advice: "another process may own the name: choose another with DD_APM_RECEIVER_SOCKET".into(),
-        }),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind_abstract(name: &str) -> Result<Unix, BindError> {
-    Err(BindError {
-        name: TransportName { kind: "unix", address: format!("@{name}") },
-        error: io::ErrorKind::Unsupported.into(),
-        advice: "abstract sockets exist on Linux only: set DD_APM_RECEIVER_SOCKET to a path".into(),
-    })
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+fn adopt(listener: StdListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::socket_file::MODE;
+    use std::os::unix::fs::PermissionsExt;
 
     fn in_a_directory() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a temporary directory");

@@ -2,13 +2,15 @@
 //! inputs and a load generator.
 //!
 //! Nothing here uses lastlight's own codecs: what the agent sends is decoded by `prost` and `rmp-serde`
-//! after the field numbers and keys of `facts/trace-intake.md` §4, so that a mistake in `wire` cannot
-//! hide itself.
+//! after the field numbers and keys of `facts/trace-intake.md` §4 and `facts/delivery.md` §3, so that a
+//! mistake in `wire` cannot hide itself.
 
 pub mod backend;
 pub mod load;
+pub mod metrics;
 pub mod payload;
 pub mod proto;
 pub mod stats;
 
 pub use backend::{Action, Answer, Backend, Behaviour, Body, Keep, Received};
+pub use metrics::Metrics;

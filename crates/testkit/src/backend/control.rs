@@ -6,16 +6,17 @@
 //! | `POST /_control/recover` | forgets the rules |
 //! | `POST /_control/release` | lets held requests go |
 //! | `POST /_control/reset` | forgets what was received |
-//! | `POST /_control/wait` | answers when `{"spans", "hits", "requests"}` are reached: 200, or 408 after `timeout_ms` |
+//! | `POST /_control/wait` | answers when `{"spans", "hits", "requests", "points", "sketched", "events", "checks"}` are reached: 200, or 408 after `timeout_ms` |
 //! | `GET /_counts` | the counts |
-//! | `GET /_dump` | the counts, every acknowledged span and statistic, and the requests |
+//! | `GET /_metrics` | by metric name, merged as the backend does: `{"names": {name: {"contexts", "points", "total", "gauges", "sketched", "sketched_sum"}}, "replaced", "replaced_others"}` |
+//! | `GET /_dump` | the counts, every acknowledged span, statistic, series, sketch, event and service check, and the requests |
 //!
 //! None of them answers while connections are refused: give a refusal a period.
 
 use super::{
     behaviour::BehaviourRequest,
     serve::{Commands, Shared, json},
-    state::{Body, Received},
+    state::{Body, Counts, Received},
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -23,7 +24,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json as value};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Longest wait of one `/_control/wait`, milliseconds.
 const WAIT_MAX_MS: u64 = 120_000;
@@ -51,10 +52,22 @@ pub(super) async fn answer(
             };
         }
         (Method::GET, "/_counts") => return json(StatusCode::OK, &value!(shared.counts())),
+        (Method::GET, "/_metrics") => return json(StatusCode::OK, &metrics(shared)),
         (Method::GET, "/_dump") => return json(StatusCode::OK, &dump(shared)),
         _ => return json(StatusCode::NOT_FOUND, &Value::Null),
     }
     json(StatusCode::OK, &value!({}))
+}
+
+fn metrics(shared: &Shared) -> Value {
+    // Counts what was kept to be counted later.
+    shared.counts();
+    let metrics = shared.read(|state| Arc::clone(&state.metrics));
+    value!({
+        "names": metrics.summaries(),
+        "replaced": metrics.replaced(),
+        "replaced_others": metrics.replaced_others(),
+    })
 }
 
 pub(super) fn dump(shared: &Shared) -> Value {
@@ -69,12 +82,24 @@ pub(super) fn dump(shared: &Shared) -> Value {
             Body::Stats(payload) => Some(payload),
             _ => None,
         });
+        let series = acknowledged().filter_map(|request| match &request.body {
+            Body::Series(series) => Some(series),
+            _ => None,
+        });
+        let sketches = acknowledged().filter_map(|request| match &request.body {
+            Body::Sketches(sketches) => Some(sketches),
+            _ => None,
+        });
         let duplicates = state.span_ids.iter().filter(|(_, times)| **times > 1).map(|(id, _)| id);
         value!({
             "counts": counts,
             "traces": traces.clone().collect::<Vec<_>>(),
             "spans": traces.flat_map(|payload| payload.spans()).collect::<Vec<_>>(),
             "stats": stats.collect::<Vec<_>>(),
+            "series": series.flatten().collect::<Vec<_>>(),
+            "sketches": sketches.flatten().collect::<Vec<_>>(),
+            "events": state.events,
+            "checks": state.checks,
             "duplicates": duplicates.collect::<Vec<_>>(),
             "requests": state.received.iter().map(|request| summary(request)).collect::<Vec<_>>(),
         })
@@ -90,6 +115,10 @@ fn summary(request: &Received) -> Value {
     let (kind, text) = match &request.body {
         Body::Traces(_) => ("traces", None),
         Body::Stats(_) => ("stats", None),
+        Body::Series(_) => ("series", None),
+        Body::Sketches(_) => ("sketches", None),
+        Body::Events(_) => ("events", None),
+        Body::Checks(_) => ("checks", None),
         Body::Other(bytes) => ("other", Some(String::from_utf8_lossy(bytes).into_owned())),
         Body::Undecodable(error) => ("undecodable", Some(error.clone())),
         Body::NotKept => ("not_kept", None),
@@ -114,25 +143,50 @@ struct Wait {
     spans: u64,
     hits: u64,
     requests: u64,
+    points: u64,
+    sketched: u64,
+    events: u64,
+    checks: u64,
     timeout_ms: u64,
 }
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { spans: 0, hits: 0, requests: 0, timeout_ms: 10_000 }
+        Self {
+            spans: 0,
+            hits: 0,
+            requests: 0,
+            points: 0,
+            sketched: 0,
+            events: 0,
+            checks: 0,
+            timeout_ms: 10_000,
+        }
     }
 }
 
 impl Wait {
+    fn is_reached(&self, counts: &Counts) -> bool {
+        [
+            (counts.spans, self.spans),
+            (counts.hits, self.hits),
+            (counts.requests, self.requests),
+            (counts.points, self.points),
+            (counts.sketched, self.sketched),
+            (counts.events, self.events),
+            (counts.checks, self.checks),
+        ]
+        .iter()
+        .all(|(reached, wanted)| reached >= wanted)
+    }
+
     async fn answer(&self, shared: &Shared) -> Response<Full<Bytes>> {
         let mut changes = shared.changes();
         let bound = Duration::from_millis(self.timeout_ms.min(WAIT_MAX_MS));
         let reached = tokio::time::timeout(bound, async {
             loop {
                 changes.borrow_and_update();
-                let counts = shared.counts();
-                if counts.spans >= self.spans && counts.hits >= self.hits && counts.requests >= self.requests
-                {
+                if self.is_reached(&shared.counts()) {
                     return;
                 }
                 if changes.changed().await.is_err() {

@@ -1,7 +1,11 @@
 //! Bodies to messages, and the cheap way: bodies to counts.
 
 use super::state::{Arrived, Body};
-use crate::{proto::AgentPayload, stats::StatsPayload};
+use crate::{
+    metrics::decode::{self as metrics, Kind},
+    proto::AgentPayload,
+    stats::StatsPayload,
+};
 use bytes::Bytes;
 use prost::Message;
 use std::{borrow::Cow, io::Read};
@@ -13,11 +17,12 @@ const STATS_PATH: &str = "/api/v0.2/stats";
 /// Decompressed size of one body.
 const DECODED_MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// A body and its decompressed size.
+/// A body, its decompressed size, and whether it is beyond a limit of its intake.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) body: Body,
     pub(super) bytes: usize,
+    pub(super) oversized: bool,
 }
 
 /// What a body counts for.
@@ -29,11 +34,25 @@ pub(super) struct Content {
     pub(super) hits: u64,
 }
 
+/// Whether it goes to one of the metric intakes.
+pub(super) fn is_metrics(arrived: &Arrived) -> bool {
+    Kind::of(&arrived.path).is_some()
+}
+
+/// Whether a body is beyond a limit by its bytes on the wire alone.
+pub(super) fn is_oversized_on_the_wire(arrived: &Arrived) -> bool {
+    Kind::of(&arrived.path).is_some_and(|kind| arrived.body.len() > kind.limits().wire_bytes)
+}
+
 pub(super) fn body(arrived: &Arrived) -> Decoded {
+    let oversized = is_oversized_on_the_wire(arrived);
     let plain = match decompress(arrived) {
         Ok(plain) => plain,
-        Err(error) => return Decoded { body: Body::Undecodable(error), bytes: 0 },
+        Err(error) => return Decoded { body: Body::Undecodable(error), bytes: 0, oversized },
     };
+    if let Some(kind) = Kind::of(&arrived.path) {
+        return metric_body(arrived, kind, &plain, oversized);
+    }
     let decoded = if arrived.path.ends_with(TRACES_PATH) {
         AgentPayload::decode(&*plain).map(Body::Traces).map_err(|error| error.to_string())
     } else if arrived.path.ends_with(STATS_PATH) {
@@ -41,7 +60,27 @@ pub(super) fn body(arrived: &Arrived) -> Decoded {
     } else {
         Ok(Body::Other(Bytes::copy_from_slice(&plain)))
     };
-    Decoded { body: decoded.unwrap_or_else(Body::Undecodable), bytes: plain.len() }
+    Decoded { body: decoded.unwrap_or_else(Body::Undecodable), bytes: plain.len(), oversized }
+}
+
+fn metric_body(arrived: &Arrived, kind: Kind, plain: &[u8], mut oversized: bool) -> Decoded {
+    let content_type = arrived.headers.get(http::header::CONTENT_TYPE);
+    let content_type = content_type.map_or("", |value| value.to_str().unwrap_or(""));
+    let limits = kind.limits();
+    oversized |= plain.len() > limits.decoded_bytes;
+    let body = match kind.decode(plain, content_type) {
+        Ok(decoded) => {
+            oversized |= decoded.points() > limits.points;
+            match decoded {
+                metrics::Decoded::Series(series) => Body::Series(series),
+                metrics::Decoded::Sketches(sketches) => Body::Sketches(sketches),
+                metrics::Decoded::Events(events) => Body::Events(events),
+                metrics::Decoded::Checks(checks) => Body::Checks(checks),
+            }
+        }
+        Err(error) => Body::Undecodable(error),
+    };
+    Decoded { body, bytes: plain.len(), oversized }
 }
 
 pub(super) fn count(arrived: &Arrived) -> Result<Content, String> {

@@ -13,6 +13,7 @@ pub use behaviour::{Action, Behaviour};
 pub use state::{Answer, Body, Counts, PathCounts, Received};
 
 use crate::{
+    metrics::{Check, Event, Metrics, Series, SketchSeries},
     proto::{AgentPayload, Span},
     stats::StatsPayload,
 };
@@ -165,6 +166,41 @@ impl Backend {
         })
     }
 
+    /// Acknowledged metrics, merged as the backend does. Whatever is kept.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        // Counts what was kept to be counted later.
+        self.shared.counts();
+        self.shared.read(|state| Arc::clone(&state.metrics))
+    }
+
+    /// Acknowledged series, in order, not merged.
+    pub fn series(&self) -> Vec<Series> {
+        self.bodies(|body| match body {
+            Body::Series(series) => Some(series.clone()),
+            _ => None,
+        })
+        .concat()
+    }
+
+    /// Acknowledged sketches, in order, not merged.
+    pub fn sketches(&self) -> Vec<SketchSeries> {
+        self.bodies(|body| match body {
+            Body::Sketches(sketches) => Some(sketches.clone()),
+            _ => None,
+        })
+        .concat()
+    }
+
+    /// Acknowledged events, in order.
+    pub fn events(&self) -> Vec<Event> {
+        self.shared.read(|state| state.events.clone())
+    }
+
+    /// Acknowledged service checks, in order.
+    pub fn checks(&self) -> Vec<Check> {
+        self.shared.read(|state| state.checks.clone())
+    }
+
     /// How many spans were acknowledged.
     pub fn span_count(&self) -> u64 {
         self.counts().spans
@@ -254,3 +290,5 @@ impl Drop for Backend {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_metrics;

@@ -3,7 +3,8 @@
 use super::{
     Keep,
     behaviour::{Action, Behaviour, Verdict},
-    control, decode,
+    control,
+    decode::{self, Decoded},
     state::{Answer, Arrived, Counts, State},
 };
 use bytes::{Bytes, BytesMut};
@@ -107,11 +108,12 @@ impl Shared {
         state.rules.iter_mut().find(|rule| rule.fits(path, now)).map(Behaviour::use_once).unwrap_or_default()
     }
 
-    fn record(&self, arrived: Arrived, answer: Answer) {
+    /// Books a request; decodes it unless that was done, or is to be done later.
+    fn record(&self, arrived: Arrived, decoded: Option<Decoded>, answer: Answer) {
         if self.keep == Keep::Counts {
             self.lock().defer(arrived, answer);
         } else {
-            let decoded = decode::body(&arrived);
+            let decoded = decoded.unwrap_or_else(|| decode::body(&arrived));
             self.lock().record(arrived, decoded, answer, self.keep);
         }
         self.changed();
@@ -263,6 +265,7 @@ async fn answer(
             headers: head.headers,
             body: Bytes::new(),
         }),
+        decoded: None,
     };
     let half = (verdict.action == Action::CloseHalfRead)
         .then(|| body.size_hint().exact().map_or(1, |length| length.div_ceil(2)));
@@ -285,6 +288,7 @@ async fn answer(
             receiving.end(Answer::Closed);
             return Err(Close);
         }
+        _ if receiving.is_oversized() => StatusCode::PAYLOAD_TOO_LARGE,
         // Stats must be answered with exactly 202 for older agents.
         _ => StatusCode::ACCEPTED,
     };
@@ -313,6 +317,7 @@ async fn read(mut body: Incoming, limit: Option<u64>) -> hyper::Result<Bytes> {
 struct Receiving<'a> {
     shared: &'a Shared,
     arrived: Option<Arrived>,
+    decoded: Option<Decoded>,
 }
 
 impl Receiving<'_> {
@@ -322,9 +327,20 @@ impl Receiving<'_> {
         }
     }
 
+    /// Whether the metric intakes refuse it as too big.
+    fn is_oversized(&mut self) -> bool {
+        match &self.arrived {
+            Some(arrived) if self.shared.keep == Keep::Counts => decode::is_oversized_on_the_wire(arrived),
+            Some(arrived) if decode::is_metrics(arrived) => {
+                self.decoded.get_or_insert_with(|| decode::body(arrived)).oversized
+            }
+            _ => false,
+        }
+    }
+
     fn end(&mut self, answer: Answer) {
         if let Some(arrived) = self.arrived.take() {
-            self.shared.record(arrived, answer);
+            self.shared.record(arrived, self.decoded.take(), answer);
         }
     }
 }

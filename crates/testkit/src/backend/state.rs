@@ -1,7 +1,11 @@
 //! What a backend remembers.
 
 use super::{Keep, behaviour::Behaviour, decode};
-use crate::{proto::AgentPayload, stats::StatsPayload};
+use crate::{
+    metrics::{Check, Event, EventPayload, Metrics, Series, SketchSeries},
+    proto::AgentPayload,
+    stats::StatsPayload,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
@@ -54,9 +58,17 @@ pub enum Body {
     Traces(AgentPayload),
     /// Of the stats intake.
     Stats(StatsPayload),
+    /// Of the series intakes.
+    Series(Vec<Series>),
+    /// Of the sketch intake.
+    Sketches(Vec<SketchSeries>),
+    /// Of the event intake.
+    Events(EventPayload),
+    /// Of the service check intake.
+    Checks(Vec<Check>),
     /// Of any other path, decompressed.
     Other(Bytes),
-    /// Of the trace or stats intake, but wrong; why.
+    /// Of one of the intakes above, but wrong; why.
     Undecodable(String),
     /// Not kept.
     NotKept,
@@ -96,7 +108,18 @@ pub struct Counts {
     pub hits: u64,
     /// Span ids acknowledged more than once.
     pub duplicates: u64,
-    /// Trace and stats bodies that could not be decoded.
+    /// Points of series in acknowledged requests, before the merge.
+    pub points: u64,
+    /// Values in the sketches of acknowledged requests.
+    pub sketched: u64,
+    /// Events in acknowledged requests.
+    pub events: u64,
+    /// Service checks in acknowledged requests.
+    pub checks: u64,
+    /// Bodies of the metric intakes beyond a limit; answered 413 when it is noticed in time, which with
+    /// [`Keep::Counts`] only the bytes on the wire are.
+    pub oversized: u64,
+    /// Bodies of the intakes that could not be decoded.
     pub undecodable: u64,
     /// Body bytes on the wire.
     pub wire_bytes: u64,
@@ -134,6 +157,9 @@ pub(super) struct State {
     pub(super) rules: VecDeque<Behaviour>,
     pub(super) received: VecDeque<Arc<Received>>,
     pub(super) span_ids: HashMap<u64, u32>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) events: Vec<Event>,
+    pub(super) checks: Vec<Check>,
     counts: Counts,
     kept_bytes: usize,
     deferred: Vec<(Arrived, Answer)>,
@@ -146,6 +172,7 @@ impl State {
         let number = self.book_arrival(&arrived.path, arrived.body.len(), answer);
         self.counts.decoded_bytes += decoded.bytes as u64;
         self.counts.undecodable += u64::from(matches!(decoded.body, Body::Undecodable(_)));
+        self.counts.oversized += u64::from(decoded.oversized);
         if answer.is_success() {
             self.book_content(&decoded.body);
         }
@@ -186,6 +213,16 @@ impl State {
         self.deferred_bytes = 0;
         for (arrived, answer) in std::mem::take(&mut self.deferred) {
             self.book_arrival(&arrived.path, arrived.body.len(), answer);
+            if decode::is_metrics(&arrived) {
+                let decoded = decode::body(&arrived);
+                self.counts.decoded_bytes += decoded.bytes as u64;
+                self.counts.undecodable += u64::from(matches!(decoded.body, Body::Undecodable(_)));
+                self.counts.oversized += u64::from(decoded.oversized);
+                if answer.is_success() {
+                    self.book_content(&decoded.body);
+                }
+                continue;
+            }
             match decode::count(&arrived) {
                 Ok(content) => {
                     self.counts.decoded_bytes += content.bytes as u64;
@@ -240,6 +277,23 @@ impl State {
                     self.counts.groups += 1;
                     self.counts.hits += group.hits;
                 }
+            }
+            Body::Series(series) => {
+                self.counts.points += series.iter().map(|series| series.points.len() as u64).sum::<u64>();
+                Arc::make_mut(&mut self.metrics).add_series(series);
+            }
+            Body::Sketches(sketches) => {
+                let points = sketches.iter().flat_map(|sketches| &sketches.points);
+                self.counts.sketched += points.map(|(_, sketch)| sketch.count).sum::<u64>();
+                Arc::make_mut(&mut self.metrics).add_sketches(sketches);
+            }
+            Body::Events(payload) => {
+                self.counts.events += payload.events.len() as u64;
+                self.events.extend_from_slice(&payload.events);
+            }
+            Body::Checks(checks) => {
+                self.counts.checks += checks.len() as u64;
+                self.checks.extend_from_slice(checks);
             }
             Body::Other(_) | Body::Undecodable(_) | Body::NotKept => {}
         }

@@ -17,9 +17,29 @@ fn trace_body(span_ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
 
 /// Everything the backend says until it closes the connection.
 async fn post(backend: &Backend, path: &str, body: &[u8]) -> io::Result<String> {
+    post_with(backend, path, "", body).await
+}
+
+/// The same with further header lines.
+pub(super) async fn post_with(
+    backend: &Backend,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> io::Result<String> {
+    request(backend, "POST", path, headers, body).await
+}
+
+pub(super) async fn request(
+    backend: &Backend,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", backend.port())).await?;
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

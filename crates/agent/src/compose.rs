@@ -2,10 +2,13 @@
 
 use crate::config::Config;
 use crate::config::source::Strings;
+use crate::dogstatsd::DogStatsD;
+use crate::dogstatsd::sockets::{self, Sockets};
 use crate::forward;
 use crate::forward::client::HttpClient;
 use crate::intake::egress::{Egress, EgressSettings};
 use crate::intake::labels::Labels;
+use crate::intake::server::Accepting;
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::logging::SayOnce;
 use crate::platform::{self, Face, Metadata};
@@ -70,11 +73,13 @@ pub struct Bound {
     config: Config,
     tcp: Option<Tcp>,
     unix: Option<Unix>,
+    dogstatsd: Sockets,
 }
 
 /// Binds every transport, before anything slow.
 ///
-/// A TCP port that cannot be had is fatal when it is the only transport, and a warning beside another one.
+/// What cannot be had is a warning beside other transports. It is fatal when traces have no other one, since
+/// tracers do not look for another agent, or when nothing else is up at all.
 ///
 /// # Errors
 /// When no transport could be bound.
@@ -98,10 +103,15 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
             return Err(StartError::Bind(errors));
         }
     }
+    let (dogstatsd, more) = Sockets::bind(&config.dogstatsd);
+    errors.extend(more);
+    if tcp.is_none() && unix.is_none() && dogstatsd.is_empty() && !errors.is_empty() {
+        return Err(StartError::Bind(errors));
+    }
     for error in &errors {
         log::warn!("{error}; clients that use it are not heard");
     }
-    Ok(Bound { config, tcp, unix })
+    Ok(Bound { config, tcp, unix, dogstatsd })
 }
 
 impl Bound {
@@ -110,8 +120,18 @@ impl Bound {
         self.tcp.as_ref().map(Tcp::address)
     }
 
+    /// Where UDP clients of DogStatsD reach the agent, with the port the system chose when 0 was asked for.
+    pub fn dogstatsd_address(&self) -> Option<SocketAddr> {
+        self.dogstatsd.udp_address()
+    }
+
     /// What is bound.
     pub fn transports(&self) -> Vec<TransportName> {
+        self.receivers().into_iter().chain(self.dogstatsd.names()).collect()
+    }
+
+    /// What is bound for HTTP.
+    fn receivers(&self) -> Vec<TransportName> {
         let tcp = self.tcp.as_ref().map(|tcp| tcp.name().clone());
         tcp.into_iter().chain(self.unix.as_ref().map(|unix| unix.name().clone())).collect()
     }
@@ -121,8 +141,10 @@ impl Bound {
     /// # Errors
     /// When an endpoint cannot be used.
     pub fn start(self, strings: SharedStrings) -> Result<Running, StartError> {
-        let names = self.transports();
-        let Self { config, tcp, unix } = self;
+        let names = self.receivers();
+        let statsd_port = self.dogstatsd_address().map_or(0, |address| address.port());
+        let Self { config, tcp, unix, dogstatsd: sockets } = self;
+        let say = Arc::new(SayOnce::default());
         let books = Books::default();
         let forward_settings = settings::forward(&config);
         let budget = Budget::new(forward_settings.memory_bytes - forward_settings.additional_memory_bytes());
@@ -139,6 +161,14 @@ impl Bound {
             flush_period: config.flush_period,
             counting_bytes: settings::counting_bytes(&config),
         };
+        let dogstatsd = Arc::new(DogStatsD::new(
+            settings::dogstatsd(&config),
+            &books,
+            budget.clone(),
+            forwarder.clone(),
+            Arc::clone(&say),
+            sockets.books(),
+        ));
         let egress = Arc::new(Egress::new(
             egress,
             &config.process.stats,
@@ -155,12 +185,13 @@ impl Bound {
             books: books.clone(),
             budget,
             door: Default::default(),
-            say: SayOnce::default(),
-            info: Info::new(&config, &names),
+            say: Arc::clone(&say),
+            info: Info::new(&config, &names, statsd_port),
             processor,
             labels: Default::default(),
             rates: Default::default(),
             egress: Arc::clone(&egress),
+            dogstatsd: config.dogstatsd.enabled.then(|| Arc::clone(&dogstatsd)),
             client,
             passes: settings::passes(&config),
             transports: states.into_iter().flatten().map(Arc::clone).collect(),
@@ -171,15 +202,33 @@ impl Bound {
         let mut stack = Stack::default();
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
-        push_labels(&mut stack, &config, strings, &intake);
+        let (hearing, heard) = mpsc::channel(1);
+        stack.push("metrics", LIGHT_SHARE, {
+            let dogstatsd = Arc::clone(&dogstatsd);
+            |close| dogstatsd.run(heard, close)
+        });
+        push_labels(&mut stack, &config, strings, &intake, &dogstatsd);
+        let permits = Arc::new(Semaphore::new(config.receiver.connections_max.min(Semaphore::MAX_PERMITS)));
+        let accepting =
+            |connections| Accepting { permits: Arc::clone(&permits), connections, say: Arc::clone(&say) };
         let (to_intake, connections) = server::hand_over();
         stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
-        let permits = Arc::new(Semaphore::new(config.receiver.connections_max.min(Semaphore::MAX_PERMITS)));
+        let to_intake = accepting(to_intake);
         if let Some(tcp) = tcp {
-            tcp.push("tcp listener", &mut stack, &intake, &permits, &to_intake);
+            tcp.push("tcp listener", &mut stack, &intake, to_intake.clone());
         }
         if let Some(unix) = unix {
-            unix.push("unix listener", &mut stack, &intake, &permits, &to_intake);
+            unix.push("unix listener", &mut stack, &intake, to_intake.clone());
+        }
+        drop(to_intake);
+        if !sockets.is_empty() {
+            let (to_streams, streams) = server::hand_over();
+            stack.push("metric streams", LIGHT_SHARE, |close| server::connections(streams, close));
+            let accepting = accepting(to_streams);
+            let settings = config.dogstatsd;
+            stack.push("metric listeners", LIGHT_SHARE, |close| {
+                sockets::serve(sockets, dogstatsd, settings, accepting, say, hearing, close)
+            });
         }
         Ok(Running { stack, intake, books })
     }
@@ -197,38 +246,41 @@ impl<T: Transport> Listener<T> {
         Self { transport, state }
     }
 
-    fn push(
-        self,
-        name: &'static str,
-        stack: &mut Stack,
-        intake: &Arc<Intake>,
-        permits: &Arc<Semaphore>,
-        to_intake: &mpsc::Sender<server::Connection>,
-    ) {
-        let (intake, permits, to_intake) = (Arc::clone(intake), Arc::clone(permits), to_intake.clone());
+    fn push(self, name: &'static str, stack: &mut Stack, intake: &Arc<Intake>, accepting: Accepting) {
+        let intake = Arc::clone(intake);
+        let serve = move |stream, close| server::serve(stream, Arc::clone(&intake), close);
         stack.push(name, LIGHT_SHARE, |close| {
-            server::listen(self.transport, self.state, intake, permits, to_intake, close)
+            server::listen(self.transport, self.state, accepting, serve, close)
         });
     }
 }
 
 /// Completes the platform's tags beside everything else; a stop does not wait for the look-up.
-fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, intake: &Arc<Intake>) {
+fn push_labels(
+    stack: &mut Stack,
+    config: &Config,
+    strings: SharedStrings,
+    intake: &Arc<Intake>,
+    dogstatsd: &Arc<DogStatsD>,
+) {
     let (platform, host, identity) = (config.platform, config.metadata_host.clone(), config.identity.clone());
-    let labels = move |metadata: &Metadata| {
-        Labels::new(&platform::tags(&platform, &*strings, metadata, Face::Agent, &identity))
+    let (intake, dogstatsd) = (Arc::clone(intake), Arc::clone(dogstatsd));
+    let set = move |metadata: &Metadata| {
+        let tags = platform::tags(&platform, &*strings, metadata, Face::Agent, &identity);
+        intake.labels.set(Labels::new(&tags));
+        let tags = platform::metric_tags(&platform, &*strings, metadata, Face::Agent);
+        dogstatsd.set_platform_tags(tags);
     };
     if !platform.has_metadata() {
-        intake.labels.set(labels(&Metadata::default()));
+        set(&Metadata::default());
         return;
     }
-    let intake = Arc::clone(intake);
     stack.push("metadata", LIGHT_SHARE, move |close: Close| async move {
         let metadata = tokio::select! {
             metadata = platform::metadata::fetch(&host) => metadata,
             () = close.stop_begun() => Metadata::default(),
         };
-        intake.labels.set(labels(&metadata));
+        set(&metadata);
         close.requested().await;
     });
 }

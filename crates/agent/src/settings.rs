@@ -1,11 +1,12 @@
 //! From what the user decided to what each part needs.
 
 use crate::config::{self, CompressionKind, Config, Destination};
+use crate::dogstatsd::DogStatsDSettings;
 use crate::forward::client::{CONNECT_TIMEOUT, ClientSettings};
 use crate::forward::{Endpoint, ForwardSettings, Kind, Route};
 use crate::intake::IntakeSettings;
-use crate::intake::egress::Packing;
 use crate::intake::proxied::{Passes, secret_value};
+use crate::packing::Packing;
 use crate::room::percent_of;
 use crate::transport::UnixAddress;
 use http::HeaderValue;
@@ -16,6 +17,10 @@ pub(crate) fn forward(config: &Config) -> ForwardSettings {
     let mut routes = vec![
         route(config, Kind::Traces, &endpoints.traces),
         route(config, Kind::Stats, &endpoints.traces),
+        route(config, Kind::Series, &endpoints.metrics),
+        route(config, Kind::Sketches, &endpoints.metrics),
+        route(config, Kind::Checks, &endpoints.metrics),
+        route(config, Kind::Events, &endpoints.events),
         route(config, Kind::DataStreams, &endpoints.traces),
         route(config, Kind::Profiles, &endpoints.profiling),
         route(config, Kind::DebuggerLogs, &endpoints.debugger_logs),
@@ -82,6 +87,18 @@ pub(crate) fn intake(config: &Config) -> IntakeSettings {
         cloud: config.platform.cloud(),
         cloud_resource_type: config.platform.cloud_resource_type(),
     }
+}
+
+/// Key of the tag that tells this instance from others. Its value is made anew at each start: a restarted instance,
+/// too, would send the same series within the same bucket.
+const INSTANCE_TAG_KEY: &str = "lastlight_instance";
+
+pub(crate) fn dogstatsd(config: &Config) -> DogStatsDSettings {
+    let mut metrics = config.dogstatsd.metrics.clone();
+    if config.dogstatsd.instance_tag {
+        metrics.instance_tag = Some(format!("{INSTANCE_TAG_KEY}:{:08x}", fastrand::u32(..)));
+    }
+    DogStatsDSettings { metrics, packing: packing(config) }
 }
 
 pub(crate) fn unix_address(address: &config::SocketAddress) -> UnixAddress {

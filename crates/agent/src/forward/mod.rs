@@ -30,7 +30,10 @@ use crate::room::{Room, percent_of};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri};
 use lane::{Item, Lane};
-use model::limits::{ADDITIONAL_ENDPOINT_MEMORY_PERCENT, REQUEST_BODY_MAX_BYTES, STATS_MEMORY_PERCENT};
+use model::limits::{
+    ADDITIONAL_ENDPOINT_MEMORY_PERCENT, EVENTS_MEMORY_PERCENT, METRICS_QUEUE_MEMORY_PERCENT,
+    REQUEST_BODY_MAX_BYTES, STATS_MEMORY_PERCENT,
+};
 use model::{Books, Receipt, Signal, Why};
 use pipeline::queue::{Bounds, Policy};
 use std::borrow::Cow;
@@ -217,6 +220,13 @@ pub fn forwarder<T: Transport>(
         let (policy, bytes) = match route.kind {
             // Statistics of a past minute are worth less than those of this one.
             Kind::Stats => (Policy::EvictOldest, percent_of(settings.memory_bytes, STATS_MEMORY_PERCENT)),
+            // Nobody can be told to keep metrics, and the newest are worth the most.
+            Kind::Series | Kind::Sketches => {
+                (Policy::EvictOldest, percent_of(settings.memory_bytes, METRICS_QUEUE_MEMORY_PERCENT))
+            }
+            Kind::Events | Kind::Checks => {
+                (Policy::EvictOldest, percent_of(settings.memory_bytes, EVENTS_MEMORY_PERCENT))
+            }
             // Everything here was admitted against the memory bound, so this bound is never the first one.
             _ => (Policy::RefuseNew, usize::MAX),
         };

@@ -59,6 +59,8 @@ refusals! {
     Disconnected = "disconnected", BAD_REQUEST;
     /// The backend of a pass-through route could not be reached.
     BadGateway = "bad_gateway", BAD_GATEWAY;
+    /// The route is switched off (`facts/trace-intake.md` §1).
+    Disabled = "disabled", SERVICE_UNAVAILABLE;
     /// Our own fault: the request panicked.
     Panicked = "panicked", INTERNAL_SERVER_ERROR;
 }

@@ -6,6 +6,7 @@ use super::status::labels;
 use crate::clock;
 use crate::forward::client::HttpClient;
 use crate::forward::{EndpointStatus, Forwarder, Kind, Outgoing, Target};
+use crate::packing::{Packer, Packing};
 use crate::room::{Budget, Room};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -20,7 +21,6 @@ use pipeline::stats::{ClientAggregator, Concentrator, Counted};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -32,17 +32,6 @@ const STATS_TICK: Duration = Duration::from_secs(1);
 
 /// A timer this late was frozen with the process: connections that were idle may be dead (`facts/platforms.md` §5).
 const THAW_LATENESS: Duration = Duration::from_secs(5);
-
-/// How payloads are packed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Packing {
-    /// zstd at a level.
-    Zstd(i32),
-    /// gzip at a level.
-    Gzip(u32),
-    /// Not at all.
-    Plain,
-}
 
 /// How batches are made and who they are from.
 #[derive(Clone, Debug)]
@@ -245,70 +234,21 @@ impl Egress {
         receipt: Receipt,
         room: Room,
     ) {
-        let (body, encoding) = if let Packing::Plain = packing {
-            (bytes, None)
-        } else {
-            let mut packer = lock(&self.packer).take().unwrap_or_default();
-            // Packing takes milliseconds; requests under way should not wait for it.
-            let packed = tokio::task::spawn_blocking(move || (packer.pack(&bytes, packing), bytes, packer));
-            let Ok((packed, bytes, packer)) = packed.await else {
-                return receipt.dropped(model::Why::Panicked);
-            };
-            match packed {
-                Some((packed, encoding)) => {
-                    if target.kind == Kind::Traces {
-                        self.keep(bytes, packer);
-                    }
-                    (packed, Some(encoding))
+        let packer = lock(&self.packer).take().unwrap_or_default();
+        let Ok((packed, bytes, packer)) = packer.pack_aside(bytes, packing).await else {
+            return receipt.dropped(model::Why::Panicked);
+        };
+        let body = match packed {
+            Some((packed, encoding)) => {
+                if target.kind == Kind::Traces {
+                    self.keep(bytes, packer);
                 }
-                None => (bytes, None),
+                headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
+                packed
             }
+            None => bytes,
         };
-        if let Some(encoding) = encoding {
-            headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-        }
         self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
-    }
-}
-
-/// Compresses, with memory that is used again: the tables of zstd, and room for the worst case, which is
-/// as big as what is packed.
-#[derive(Default)]
-struct Packer {
-    zstd: Option<(i32, zstd::bulk::Compressor<'static>)>,
-    packed: Vec<u8>,
-}
-
-impl std::fmt::Debug for Packer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Packer").field("packed_bytes", &self.packed.capacity()).finish_non_exhaustive()
-    }
-}
-
-impl Packer {
-    /// The packed form in memory of just its size, for it may wait in a queue for long; `None` for what is
-    /// sent as it is, be it because it cannot be compressed: data is never lost for it (losses.md L11).
-    fn pack(&mut self, bytes: &[u8], packing: Packing) -> Option<(Vec<u8>, &'static str)> {
-        let packed = match packing {
-            Packing::Zstd(level) => self.zstd(bytes, level).map(|packed| (packed, "zstd")),
-            Packing::Gzip(level) => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
-                encoder.write_all(bytes).and_then(|()| encoder.finish()).map(|packed| (packed, "gzip"))
-            }
-            Packing::Plain => return None,
-        };
-        packed.inspect_err(|error| log::warn!("cannot compress a payload, sending it as it is: {error}")).ok()
-    }
-
-    fn zstd(&mut self, bytes: &[u8], level: i32) -> std::io::Result<Vec<u8>> {
-        let compressor = match &mut self.zstd {
-            Some((of_level, compressor)) if *of_level == level => compressor,
-            other => &mut other.insert((level, zstd::bulk::Compressor::new(level)?)).1,
-        };
-        self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-        compressor.compress_to_buffer(bytes, &mut self.packed)?;
-        Ok(self.packed.as_slice().to_vec())
     }
 }
 
@@ -372,28 +312,4 @@ pub(super) fn endpoint_families(
         "1 while an endpoint does not answer.",
         rows(|e| u64::from(e.is_failing)),
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn l11_packing_keeps_every_byte() {
-        let bytes: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        let mut packer = Packer::default();
-        for (bytes, level) in [(&bytes[..], -1), (&bytes[..7], -1), (b"", 3), (&bytes, 3)] {
-            let (packed, encoding) = packer.pack(bytes, Packing::Zstd(level)).expect("zstd");
-            assert_eq!(encoding, "zstd");
-            assert_eq!(packed.capacity(), packed.len());
-            assert_eq!(zstd::bulk::decompress(&packed, bytes.len()).expect("zstd"), bytes);
-        }
-        let (gzip_packed, encoding) = packer.pack(&bytes, Packing::Gzip(1)).expect("gzip");
-        assert_eq!(encoding, "gzip");
-        let mut unpacked = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip_packed[..]), &mut unpacked)
-            .expect("gzip");
-        assert_eq!(unpacked, bytes);
-        assert_eq!(packer.pack(&bytes, Packing::Plain), None);
-    }
 }

@@ -26,14 +26,14 @@ pub(crate) struct Info {
 }
 
 impl Info {
-    /// Describes an agent that listens on `transports`.
-    pub(crate) fn new(config: &Config, transports: &[TransportName]) -> Self {
+    /// Describes an agent that listens on `transports`, and on `statsd_port` if that is not 0.
+    pub(crate) fn new(config: &Config, transports: &[TransportName], statsd_port: u16) -> Self {
         // Tabs, as the reference writes it.
         let mut body = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut serializer = serde_json::Serializer::with_formatter(&mut body, formatter);
         // Writing a value to memory cannot fail.
-        serde::Serialize::serialize(&document(config, transports), &mut serializer).ok();
+        serde::Serialize::serialize(&document(config, transports, statsd_port), &mut serializer).ok();
         let digest = ring::digest::digest(&ring::digest::SHA256, &body);
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let state = HeaderValue::from_str(&hex).unwrap_or(HeaderValue::from_static(""));
@@ -52,7 +52,7 @@ impl Info {
     }
 }
 
-fn document(config: &Config, transports: &[TransportName]) -> Value {
+fn document(config: &Config, transports: &[TransportName], statsd_port: u16) -> Value {
     let process = &config.process;
     let port = transports.iter().find(|name| name.kind == "tcp").map_or(0, |name| {
         name.address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(0)
@@ -76,7 +76,7 @@ fn document(config: &Config, transports: &[TransportName]) -> Value {
             "connection_limit": 0,
             "receiver_timeout": config.receiver.read_timeout.as_secs(),
             "max_request_bytes": config.receiver.body_max_bytes,
-            "statsd_port": 0,
+            "statsd_port": statsd_port,
             "max_memory": config.memory_bytes,
             "max_cpu": 0,
             "analyzed_spans_by_service": {},

@@ -18,7 +18,9 @@ mod traces;
 
 pub(crate) use info::{Info, VERSION};
 pub(crate) use server::TransportState;
+pub(crate) use status::labels as labels_text;
 
+use crate::dogstatsd::DogStatsD;
 use crate::forward::client::HttpClient;
 use crate::logging::SayOnce;
 use crate::room::Budget;
@@ -63,12 +65,14 @@ pub(crate) struct Intake {
     pub(crate) books: Books,
     pub(crate) budget: Budget,
     pub(crate) door: Door,
-    pub(crate) say: SayOnce,
+    pub(crate) say: Arc<SayOnce>,
     pub(crate) info: Info,
     pub(crate) processor: Processor,
     pub(crate) labels: LabelsCell,
     pub(crate) rates: traces::RatesReply,
     pub(crate) egress: Arc<Egress>,
+    /// None: switched off.
+    pub(crate) dogstatsd: Option<Arc<DogStatsD>>,
     pub(crate) client: HttpClient,
     pub(crate) passes: Passes,
     pub(crate) transports: Vec<Arc<TransportState>>,
@@ -143,6 +147,19 @@ impl Intake {
                 let received =
                     body::read(&self.budget, Signal::Stats, &head.headers, incoming, bounds).await?;
                 self.stats(&ClientHeaders::read(&head.headers), received)
+            }
+            Route::DogStatsD => {
+                let Some(dogstatsd) = &self.dogstatsd else {
+                    return Err(Refusal::new(Reason::Disabled, "DogStatsD is off (DD_USE_DOGSTATSD)"));
+                };
+                let (head, incoming) = request.into_parts();
+                cross_site(&head.headers)?;
+                let bounds = self.bounds(1);
+                let largest = self.budget.limit(Signal::Metrics);
+                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
+                let received =
+                    body::read(&self.budget, Signal::Metrics, &head.headers, incoming, bounds).await?;
+                if dogstatsd.take_body(&received.bytes) { Ok(json("{}".into())) } else { Err(body::no_room()) }
             }
             Route::PipelineStats
             | Route::Profiling

@@ -60,6 +60,8 @@ routes! {
     TracerFlare = "/tracer_flare/v1";
     /// Lineage events.
     OpenLineage = "/openlineage/api/v1/lineage";
+    /// Metrics, as DogStatsD lines.
+    DogStatsD = "/dogstatsd/v2/proxy";
     /// Our own state, JSON.
     Status = "/lastlight/status";
     /// Our own state, Prometheus text.
@@ -91,6 +93,8 @@ pub(crate) const ENDPOINTS: &[&str] = &[
     "/tracer_flare/v1",
     "/openlineage/api/v1/lineage",
     "/v0.7/config",
+    "/dogstatsd/v1/proxy",
+    "/dogstatsd/v2/proxy",
 ];
 
 impl Route {
@@ -123,6 +127,7 @@ impl Route {
             "/symdb/v1/input" => Self::SymDb,
             "/tracer_flare/v1" => Self::TracerFlare,
             "/openlineage/api/v1/lineage" => Self::OpenLineage,
+            "/dogstatsd/v1/proxy" | "/dogstatsd/v2/proxy" => Self::DogStatsD,
             "/lastlight/status" => Self::Status,
             "/lastlight/metrics" => Self::Metrics,
             _ => Self::Unknown,

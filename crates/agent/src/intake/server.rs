@@ -3,6 +3,7 @@
 use super::Intake;
 use super::door::{Body, Reason, Refusal};
 use super::routes::Route;
+use crate::logging::SayOnce;
 use crate::transport::{Transport, TransportName, is_listener_dead};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -73,16 +74,39 @@ pub(crate) fn hand_over() -> (mpsc::Sender<Connection>, mpsc::Receiver<Connectio
     mpsc::channel(HAND_OVER_COUNT)
 }
 
-/// One accept loop. Returns when it was asked to close and the kernel's queue is empty, or when the
-/// listening socket died, which the stack notices.
-pub(crate) async fn listen<T: Transport>(
+/// What every accept loop shares.
+#[derive(Clone)]
+pub(crate) struct Accepting {
+    /// Connections that may be open at one time, over all transports.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Where they are served.
+    pub(crate) connections: mpsc::Sender<Connection>,
+    /// For what goes wrong.
+    pub(crate) say: Arc<SayOnce>,
+}
+
+/// One accept loop; `serve` makes what a connection does. Returns when it was asked to close and the kernel's
+/// queue is empty, or when the listening socket died, which the stack notices.
+pub(crate) async fn listen<T, S, C>(
     mut transport: T,
     state: Arc<TransportState>,
-    intake: Arc<Intake>,
-    permits: Arc<Semaphore>,
-    connections: mpsc::Sender<Connection>,
+    accepting: Accepting,
+    serve: S,
     close: Close,
-) {
+) where
+    T: Transport,
+    S: Fn(T::Stream, Close) -> C + Send + Sync + 'static,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let Accepting { permits, connections, say } = accepting;
+    let connection = |stream, permit| {
+        let guard = Open::new(&state, permit);
+        let served = serve(stream, close.clone());
+        Box::pin(async move {
+            let _guard = guard;
+            served.await;
+        })
+    };
     let mut pause = ACCEPT_PAUSE;
     loop {
         // A permit first: over the bound, connections wait in the kernel.
@@ -98,7 +122,7 @@ pub(crate) async fn listen<T: Transport>(
         match accepted {
             Ok(stream) => {
                 pause = ACCEPT_PAUSE;
-                if connections.send(connection(stream, &state, &intake, permit, &close)).await.is_err() {
+                if connections.send(connection(stream, permit)).await.is_err() {
                     return;
                 }
             }
@@ -108,7 +132,7 @@ pub(crate) async fn listen<T: Transport>(
             }
             Err(error) => {
                 state.accept_errors.fetch_add(1, Ordering::Relaxed);
-                intake.say.warn("accept", || {
+                say.warn("accept", || {
                     format!("cannot accept on {}: {error}; pausing, connections wait", state.name)
                 });
                 tokio::select! {
@@ -124,30 +148,10 @@ pub(crate) async fn listen<T: Transport>(
     while Instant::now() < end {
         let Ok(Ok(stream)) = timeout(ACCEPT_LINGER, transport.accept()).await else { break };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-        if connections.send(connection(stream, &state, &intake, permit, &close)).await.is_err() {
+        if connections.send(connection(stream, permit)).await.is_err() {
             break;
         }
     }
-}
-
-fn connection<S>(
-    stream: S,
-    state: &Arc<TransportState>,
-    intake: &Arc<Intake>,
-    permit: OwnedSemaphorePermit,
-    listener: &Close,
-) -> Connection
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    state.connections.fetch_add(1, Ordering::Relaxed);
-    state.open.fetch_add(1, Ordering::Relaxed);
-    let guard = Open { state: Arc::clone(state), _permit: permit };
-    let (intake, listener) = (Arc::clone(intake), listener.clone());
-    Box::pin(async move {
-        let _guard = guard;
-        serve(stream, intake, listener).await;
-    })
 }
 
 /// An open connection; counts itself out however it ends (losses.md L139).
@@ -156,13 +160,22 @@ struct Open {
     _permit: OwnedSemaphorePermit,
 }
 
+impl Open {
+    fn new(state: &Arc<TransportState>, permit: OwnedSemaphorePermit) -> Self {
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        state.open.fetch_add(1, Ordering::Relaxed);
+        Self { state: Arc::clone(state), _permit: permit }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         self.state.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-async fn serve<S>(stream: S, intake: Arc<Intake>, stopping: Close)
+/// Serves the HTTP requests of one connection.
+pub(crate) async fn serve<S>(stream: S, intake: Arc<Intake>, stopping: Close)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

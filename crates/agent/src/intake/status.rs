@@ -46,6 +46,7 @@ impl Intake {
                 )).collect::<Map<_, _>>(),
             },
             "refused": refused,
+            "dogstatsd": self.dogstatsd.as_ref().map(|dogstatsd| dogstatsd.status_document()),
             "normalization_faults": faults(self),
             "endpoints": self.egress.forwarder.status().iter().map(super::egress::endpoint_document).collect::<Vec<_>>(),
         })
@@ -114,6 +115,9 @@ impl Intake {
             })
             .collect();
         family("connections_total", "counter", "Connections accepted.", connections);
+        if let Some(dogstatsd) = &self.dogstatsd {
+            dogstatsd.families(&mut family);
+        }
         super::egress::endpoint_families(&self.egress.forwarder.status(), &mut family);
         text
     }
@@ -142,7 +146,7 @@ fn book(intake: &Intake, signal: Signal) -> Value {
 }
 
 /// `{a="x",b="y"}`, escaped as the exposition format asks.
-pub(super) fn labels(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
     let mut text = String::from("{");
     for (index, (name, value)) in pairs.iter().enumerate() {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

@@ -1,0 +1,281 @@
+//! From the aggregator to the forwarder: closed buckets in time, and everything at the end.
+
+use super::outbox::Batch;
+use super::{DogStatsD, Hot};
+use crate::clock;
+use crate::forward::{Kind, Outgoing, Target};
+use crate::packing::Packer;
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use lifecycle::Close;
+use model::limits::{
+    SERIES_BATCH_MAX_BYTES, SERIES_PACKED_MAX_BYTES, SKETCH_BATCH_MAX_BYTES, SKETCH_PACKED_MAX_BYTES,
+};
+use model::{Receipt, Why};
+use pipeline::metrics::Flush;
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Least time between two looks, so that a clock that was set back cannot keep the stage busy.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How one kind of payload is sent (`facts/delivery.md` §3.7).
+#[derive(Debug)]
+struct Lane {
+    kind: Kind,
+    path: &'static str,
+    content_type: &'static str,
+    /// Bytes of one payload before it is packed, and after.
+    bytes_max: usize,
+    packed_max: usize,
+    /// Makes the body of some entries, where it is more than one after the other.
+    wrap: Option<fn(&Batch, &str) -> Vec<u8>>,
+}
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+static SERIES: Lane = Lane {
+    kind: Kind::Series,
+    path: "/api/v2/series",
+    content_type: PROTOBUF,
+    bytes_max: SERIES_BATCH_MAX_BYTES,
+    packed_max: SERIES_PACKED_MAX_BYTES,
+    wrap: None,
+};
+static SKETCHES: Lane = Lane { kind: Kind::Sketches, path: "/api/beta/sketches", ..OTHER };
+static EVENTS: Lane =
+    Lane { kind: Kind::Events, path: "/intake/", content_type: JSON, wrap: Some(events_body), ..OTHER };
+static CHECKS: Lane = Lane {
+    kind: Kind::Checks,
+    path: "/api/v1/check_run",
+    content_type: JSON,
+    wrap: Some(checks_body),
+    ..OTHER
+};
+const OTHER: Lane = Lane {
+    kind: Kind::Sketches,
+    path: "",
+    content_type: PROTOBUF,
+    bytes_max: SKETCH_BATCH_MAX_BYTES,
+    packed_max: SKETCH_PACKED_MAX_BYTES,
+    wrap: None,
+};
+
+/// Between the source of an event and its JSON, in the bytes of an entry.
+const SOURCE_END: u8 = 0;
+
+/// Begins the entry of an event: under which source its payload will list it.
+pub(super) fn event_entry(source: &str, out: &mut Vec<u8>) {
+    out.extend(source.bytes().filter(|byte| *byte != SOURCE_END));
+    out.push(SOURCE_END);
+}
+
+fn events_body(batch: &Batch, hostname: &str) -> Vec<u8> {
+    let events: Vec<(&str, &[u8])> = batch
+        .entries()
+        .filter_map(|entry| {
+            let end = memchr::memchr(SOURCE_END, entry)?;
+            Some((std::str::from_utf8(&entry[..end]).ok()?, &entry[end + 1..]))
+        })
+        .collect();
+    let mut body = Vec::with_capacity(batch.bytes.len() + 256);
+    wire::intake::events::payload(&events, hostname, &mut body);
+    body
+}
+
+fn checks_body(batch: &Batch, _hostname: &str) -> Vec<u8> {
+    let checks: Vec<&[u8]> = batch.entries().collect();
+    let mut body = Vec::with_capacity(batch.bytes.len() + checks.len() + 2);
+    wire::intake::checks::payload(&checks, &mut body);
+    body
+}
+
+impl DogStatsD {
+    /// Runs as a stage. `hearing` ends when no listener is left: what they held is then flushed at once, while
+    /// requests of other signals still finish (losses.md L86).
+    pub(crate) async fn run(self: Arc<Self>, mut hearing: mpsc::Receiver<Infallible>, close: Close) {
+        let mut stopping = false;
+        let mut flushed = false;
+        loop {
+            let wait = self.next_look(flushed);
+            tokio::select! {
+                () = self.wake.notified(), if !flushed => {}
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = close.stop_begun(), if !stopping => {
+                    stopping = true;
+                    continue;
+                }
+                _ = hearing.recv(), if stopping && !flushed => {
+                    flushed = true;
+                    self.flush(Flush::All).await;
+                    continue;
+                }
+                () = close.requested() => break,
+            }
+            self.flush(Flush::Closed).await;
+        }
+        self.flush(Flush::All).await;
+    }
+
+    /// How long until something is due. Once everything was flushed for the stop, what still comes waits for the
+    /// end.
+    fn next_look(&self, flushed: bool) -> Option<Duration> {
+        let mut hot = self.lock();
+        hot.alarm_ns = if flushed { None } else { hot.due_ns() };
+        let wait = hot.alarm_ns?.saturating_sub(clock::unix_nanos());
+        Some(Duration::from_nanos(u64::try_from(wait).unwrap_or(0)).max(TICK))
+    }
+
+    /// Sends closed buckets and what has waited for long, or everything.
+    async fn flush(&self, mode: Flush) {
+        {
+            let mut hot = self.lock();
+            hot.begin(clock::unix_nanos());
+            hot.aggregator.begin_flush(mode);
+        }
+        loop {
+            let more = {
+                let mut hot = self.lock();
+                let Hot { aggregator, out, .. } = &mut *hot;
+                aggregator.flush_step(out)
+            };
+            self.send(false).await;
+            if !more {
+                break;
+            }
+            // The lock is not fair: whoever waits for it goes first, or packets would pile up in the kernel.
+            while self.waiting.load(Ordering::Relaxed) > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.send(true).await;
+        self.lock().shrink();
+    }
+
+    /// Sends full batches, or with `all` whatever there is.
+    async fn send(&self, all: bool) {
+        loop {
+            let Some((lane, batch, receipt)) = self.lock().pop(all) else { break };
+            self.send_batch(lane, batch, receipt).await;
+        }
+    }
+
+    /// Packs and submits a batch, in halves where it is too big for the intake.
+    async fn send_batch(&self, lane: &Lane, batch: Batch, receipt: Receipt) {
+        let mut waiting = vec![(batch, receipt)];
+        let mut packer = Packer::default();
+        while let Some((mut batch, mut receipt)) = waiting.pop() {
+            let bytes = match lane.wrap {
+                Some(wrap) => wrap(&batch, &self.hostname),
+                None => std::mem::take(&mut batch.bytes),
+            };
+            let unpacked = bytes.len();
+            let Ok((packed, bytes, used)) = std::mem::take(&mut packer).pack_aside(bytes, self.packing).await
+            else {
+                receipt.dropped(Why::Panicked);
+                continue;
+            };
+            packer = used;
+            let sent_bytes = packed.as_ref().map_or(unpacked, |(packed, _)| packed.len());
+            if unpacked > lane.bytes_max || sent_bytes > lane.packed_max {
+                if lane.wrap.is_none() {
+                    batch.bytes = bytes;
+                }
+                match batch.halves() {
+                    Ok((first, second)) => {
+                        let of_second = receipt.take(second.samples());
+                        waiting.push((second, of_second));
+                        waiting.push((first, receipt));
+                    }
+                    // Alone it is too big still: an outcome with a name (losses.md L108).
+                    Err(_) => {
+                        self.say.warn("oversized", || {
+                            format!("a payload for {} is too big, alone: {unpacked} bytes, {sent_bytes} packed; the metric is dropped", lane.path)
+                        });
+                        receipt.dropped(Why::Oversized);
+                    }
+                }
+                continue;
+            }
+            self.submit(lane, packed, bytes, receipt);
+        }
+    }
+
+    fn submit(&self, lane: &Lane, packed: Option<crate::packing::Packed>, bytes: Vec<u8>, receipt: Receipt) {
+        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(lane.content_type))];
+        let body = match packed {
+            Some((packed, encoding)) => {
+                headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
+                packed
+            }
+            None => bytes,
+        };
+        let room = self.budget.force(lane.kind.signal(), body.len());
+        let target = Target { kind: lane.kind, path: Cow::Borrowed(lane.path) };
+        self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
+    }
+}
+
+impl Hot {
+    /// The next batch that is due, with its part of the books.
+    fn pop(&mut self, all: bool) -> Option<(&'static Lane, Batch, Receipt)> {
+        if let Some(batch) = self.out.series.pop(all) {
+            let receipt = self.receipt.take(batch.samples());
+            return Some((&SERIES, batch, receipt));
+        }
+        if let Some(batch) = self.out.sketches.pop(all) {
+            let receipt = self.receipt.take(batch.samples());
+            return Some((&SKETCHES, batch, receipt));
+        }
+        if let Some(batch) = self.events.pop(all) {
+            let receipt = self.event_receipt.take(batch.samples());
+            self.event_room.shrink_to(self.events.held_bytes());
+            return Some((&EVENTS, batch, receipt));
+        }
+        let batch = self.checks.pop(all)?;
+        let receipt = self.check_receipt.take(batch.samples());
+        self.check_room.shrink_to(self.checks.held_bytes());
+        Some((&CHECKS, batch, receipt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dogstatsd::outbox::{Bounds, Outbox};
+
+    fn batch(entries: &[&[u8]]) -> Batch {
+        let mut outbox = Outbox::new(Bounds { bytes: usize::MAX, points: usize::MAX });
+        for entry in entries {
+            outbox.push(1, 1, 0, |out| out.extend_from_slice(entry));
+        }
+        outbox.pop(true).expect("a batch")
+    }
+
+    #[test]
+    fn events_are_listed_by_source_whatever_the_source_is_called() {
+        let mut entries = Vec::new();
+        for (source, json) in [("api", "{\"a\":1}"), ("ng\0inx", "{\"b\":2}"), ("api", "{\"c\":3}")] {
+            let mut entry = Vec::new();
+            event_entry(source, &mut entry);
+            entry.extend_from_slice(json.as_bytes());
+            entries.push(entry);
+        }
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let body: serde_json::Value =
+            serde_json::from_slice(&events_body(&batch(&entries), "h")).expect("JSON");
+        assert_eq!(body["events"]["api"], serde_json::json!([{"a": 1}, {"c": 3}]));
+        assert_eq!(body["events"]["nginx"], serde_json::json!([{"b": 2}]));
+    }
+
+    #[test]
+    fn checks_are_an_array() {
+        let body = checks_body(&batch(&[b"{\"a\":1}", b"{}"]), "");
+        assert_eq!(body, b"[{\"a\":1},{}]");
+    }
+}

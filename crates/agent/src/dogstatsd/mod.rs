@@ -1,0 +1,413 @@
+//! DogStatsD: lines from every transport into one aggregator, and from there to the forwarder.
+//!
+//! A batch of packets runs to completion on the task that received it, under one lock: each line is parsed in
+//! place, finds its context and is added up. Accepting a sample is that addition; nothing is queued before it, so
+//! that what the kernel still holds is all there is to drain at a stop. One stage ([`delivery`]) takes closed
+//! buckets out, a slice of contexts at a time, so that receiving never waits for long.
+
+mod books;
+mod delivery;
+pub(crate) mod listen;
+mod outbox;
+mod proxy;
+pub(crate) mod sockets;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use books::{Tally, TransportBook};
+
+use crate::clock;
+use crate::forward::Forwarder;
+use crate::logging::SayOnce;
+use crate::packing::Packing;
+use crate::room::{Budget, Room};
+use crate::transport::TransportName;
+use model::limits::{SERIES_BATCH_MAX_BYTES, SERIES_BATCH_MAX_POINTS, SKETCH_BATCH_MAX_BYTES};
+use model::metric::{Distribution, Event, MetricType, Series, ServiceCheck};
+use model::{Books, Receipt, Signal, Why};
+use outbox::{Bounds, Outbox};
+use pipeline::metrics::{Aggregator, Key, MetricsConfig, Refused, Sink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use wire::dogstatsd::{self, Message, Metric};
+use wire::intake::{checks, events, series, sketches};
+
+/// Room that the aggregator takes, or gives back, at one time.
+const ROOM_STEP_BYTES: usize = 256 * 1024;
+/// Encoded entries that may wait to be packed, beyond which samples with a timestamp of their own are refused: all
+/// others wait as contexts.
+const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Longest time that an entry waits for others: samples with a timestamp, events and service checks
+/// (`facts/dogstatsd.md` §5.1).
+const OUTBOX_AGE_NS: i64 = 2_000_000_000;
+/// Closed buckets leave up to this much after their end, each agent at a moment of its own: a fleet should not
+/// send at the same one.
+const FLUSH_JITTER_NS: std::ops::Range<i64> = 0..1_000_000_000;
+
+/// What the parts below need of the configuration.
+#[derive(Debug)]
+pub(crate) struct DogStatsDSettings {
+    pub(crate) metrics: MetricsConfig,
+    pub(crate) packing: Packing,
+}
+
+/// Everything from a line to the forwarder.
+#[derive(Debug)]
+pub(crate) struct DogStatsD {
+    hot: Mutex<Hot>,
+    /// How many wait for the lock to add samples.
+    waiting: AtomicUsize,
+    wake: Notify,
+    books: Books,
+    budget: Budget,
+    forwarder: Forwarder,
+    packing: Packing,
+    hostname: String,
+    say: Arc<SayOnce>,
+    /// Books of each transport that is up.
+    transports: Vec<Arc<TransportBook>>,
+    /// Books of `/dogstatsd/v2/proxy`.
+    proxied: Arc<TransportBook>,
+}
+
+/// What a sample touches.
+#[derive(Debug)]
+struct Hot {
+    aggregator: Aggregator,
+    /// For all samples that are in the aggregator or in an outbox.
+    receipt: Receipt,
+    /// What the aggregator may take.
+    room: Room,
+    numbers: Vec<f64>,
+    out: Out,
+    events: Outbox,
+    event_room: Room,
+    event_receipt: Receipt,
+    checks: Outbox,
+    check_room: Room,
+    check_receipt: Receipt,
+    /// What events, and as much again that service checks may take while they wait for their request.
+    event_bytes_max: usize,
+    hostname: String,
+    /// Tags of everything, for events and service checks.
+    tags: Vec<String>,
+    now_ns: i64,
+    flush_jitter_ns: i64,
+    /// When the delivery stage will look again, in nanoseconds since 1970; `None`: when it is told.
+    alarm_ns: Option<i64>,
+}
+
+/// Where the aggregator puts what is ready.
+#[derive(Debug)]
+struct Out {
+    series: Outbox,
+    sketches: Outbox,
+    now_ns: i64,
+}
+
+impl Sink for Out {
+    fn series(&mut self, series: &Series<'_>, samples: u64) {
+        self.series.push(samples, series.points.len(), self.now_ns, |out| series::encode(series, out));
+    }
+
+    fn distribution(&mut self, distribution: &Distribution<'_>, samples: u64) {
+        let points = distribution.points.len();
+        self.sketches.push(samples, points, self.now_ns, |out| sketches::encode(distribution, out));
+    }
+}
+
+impl Out {
+    fn held_bytes(&self) -> usize {
+        self.series.held_bytes() + self.sketches.held_bytes()
+    }
+}
+
+/// How the lines of a packet are told apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Framing {
+    /// A last line without a newline is refused (`DD_DOGSTATSD_EOL_REQUIRED`).
+    pub(crate) eol_required: bool,
+}
+
+impl DogStatsD {
+    pub(crate) fn new(
+        settings: DogStatsDSettings,
+        books: &Books,
+        budget: Budget,
+        forwarder: Forwarder,
+        say: Arc<SayOnce>,
+        transports: Vec<Arc<TransportBook>>,
+    ) -> Self {
+        let now_ns = clock::unix_nanos();
+        let hostname = settings.metrics.hostname.clone();
+        let tags = event_tags(&settings.metrics);
+        let sketches = Bounds { bytes: SKETCH_BATCH_MAX_BYTES, points: usize::MAX };
+        let hot = Hot {
+            aggregator: Aggregator::new(settings.metrics, seconds(now_ns)),
+            receipt: books.accept(Signal::Metrics, 0),
+            room: budget.force(Signal::Metrics, 0),
+            numbers: Vec::new(),
+            out: Out {
+                series: Outbox::new(Bounds {
+                    bytes: SERIES_BATCH_MAX_BYTES,
+                    points: SERIES_BATCH_MAX_POINTS,
+                }),
+                sketches: Outbox::new(sketches),
+                now_ns,
+            },
+            events: Outbox::new(sketches),
+            event_room: budget.force(Signal::Events, 0),
+            event_receipt: books.accept(Signal::Events, 0),
+            checks: Outbox::new(sketches),
+            check_room: budget.force(Signal::Checks, 0),
+            check_receipt: books.accept(Signal::Checks, 0),
+            event_bytes_max: budget.limit(Signal::Events) / 2,
+            hostname: hostname.clone(),
+            tags,
+            now_ns,
+            flush_jitter_ns: fastrand::i64(FLUSH_JITTER_NS),
+            alarm_ns: None,
+        };
+        let proxied = TransportName { kind: "http", address: "/dogstatsd/v2/proxy".into() };
+        Self {
+            hot: Mutex::new(hot),
+            waiting: AtomicUsize::new(0),
+            wake: Notify::new(),
+            books: books.clone(),
+            budget,
+            forwarder,
+            packing: settings.packing,
+            hostname,
+            say,
+            transports,
+            proxied: Arc::new(TransportBook::new(proxied)),
+        }
+    }
+
+    /// The platform's tags, once they are known.
+    pub(crate) fn set_platform_tags(&self, tags: Vec<String>) {
+        let mut hot = self.lock();
+        hot.tags.extend(tags.iter().cloned());
+        hot.aggregator.set_platform_tags(tags);
+    }
+
+    /// Takes what is in some packets, given as their bytes and whether their end was cut off. Never waits for
+    /// anything but other packets. A panic costs these packets and is counted (losses.md L8).
+    pub(crate) fn take<'a>(
+        &self,
+        packets: impl Iterator<Item = (&'a [u8], bool)>,
+        framing: Framing,
+        tally: &mut Tally,
+    ) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let mut hot = self.lock();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        hot.begin(clock::unix_nanos());
+        let before = tally.clone();
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            for (bytes, is_cut) in packets {
+                tally.packets += 1;
+                tally.bytes += bytes.len() as u64;
+                hot.packet(whole_lines(bytes, is_cut, framing, tally), tally);
+            }
+        }));
+        if taken.is_err() {
+            tally.panicked += 1;
+        }
+        self.account(&mut hot, &before, tally);
+        if hot.is_early() {
+            drop(hot);
+            self.wake.notify_one();
+        }
+        if tally.without_room() > before.without_room() {
+            self.say.warn("metrics without room", || {
+                "metrics were refused: there is no room for more contexts (LASTLIGHT_METRIC_CONTEXTS, LASTLIGHT_MEMORY); fewer different tag values help".into()
+            });
+        }
+    }
+
+    /// Puts on the books what was taken.
+    fn account(&self, hot: &mut Hot, before: &Tally, after: &Tally) {
+        let samples: u64 = after.samples.iter().sum::<u64>() - before.samples.iter().sum::<u64>();
+        if samples > 0 {
+            hot.receipt.merge(self.books.accept(Signal::Metrics, samples));
+        }
+        if after.blocked > before.blocked {
+            self.books.accept(Signal::Metrics, after.blocked - before.blocked).dropped(Why::Filtered);
+        }
+        if after.events > before.events {
+            hot.event_receipt.merge(self.books.accept(Signal::Events, after.events - before.events));
+        }
+        if after.checks > before.checks {
+            hot.check_receipt.merge(self.books.accept(Signal::Checks, after.checks - before.checks));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hot> {
+        // A panic cost the packet in which it happened; sums and contexts are still whole enough to be sent.
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines of a packet that came whole.
+fn whole_lines<'a>(bytes: &'a [u8], is_cut: bool, framing: Framing, tally: &mut Tally) -> &'a [u8] {
+    let needs_end = is_cut || framing.eol_required;
+    if !needs_end || (bytes.ends_with(b"\n") && !is_cut) {
+        return bytes;
+    }
+    // A cut line may still parse, as something that was never said (losses.md L48).
+    if is_cut {
+        tally.truncated += 1
+    } else {
+        tally.unterminated += 1
+    }
+    let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    &bytes[..end]
+}
+
+impl Hot {
+    fn begin(&mut self, now_ns: i64) {
+        self.now_ns = now_ns;
+        self.out.now_ns = now_ns;
+        self.aggregator.set_now(seconds(now_ns));
+    }
+
+    fn packet(&mut self, lines: &[u8], tally: &mut Tally) {
+        for line in dogstatsd::lines(lines) {
+            match dogstatsd::parse(line) {
+                Ok(Message::Metric(metric)) => self.metric(&metric, tally),
+                Ok(Message::Event(event)) => self.event(&event, tally),
+                Ok(Message::ServiceCheck(check)) => self.check(&check, tally),
+                Err(error) => tally.bad_lines[error as usize] += 1,
+            }
+        }
+    }
+
+    #[inline]
+    fn metric(&mut self, metric: &Metric<'_>, tally: &mut Tally) {
+        let metric_type = metric.metric_type;
+        let key = Key { name: metric.name, tags: metric.tags, metric_type };
+        if metric_type == MetricType::Set {
+            let added = self.with_room(|hot| {
+                let id = hot.aggregator.context(&key)?;
+                hot.aggregator.add_member(id, metric.values)
+            });
+            return tally.sampled(metric_type, 1, added);
+        }
+        if let Err(error) = metric.numbers(&mut self.numbers) {
+            tally.bad_lines[error as usize] += 1;
+            return;
+        }
+        let count = self.numbers.len() as u64;
+        if let Some(timestamp) = metric.timestamp {
+            let taken = self.timestamped(&key, metric.rate, timestamp);
+            return tally.sampled(metric_type, count, taken);
+        }
+        let id = match self.with_room(|hot| hot.aggregator.context(&key)) {
+            Ok(id) => id,
+            Err(why) => return tally.sampled(metric_type, count, Err(why)),
+        };
+        for index in 0..self.numbers.len() {
+            let value = self.numbers[index];
+            let added = self.with_room(|hot| hot.aggregator.add(id, value, metric.rate));
+            tally.sampled(metric_type, 1, added);
+        }
+    }
+
+    /// Tries again with more room, where there is some and that is what was missing.
+    #[inline]
+    fn with_room<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        match attempt(self) {
+            Err(Refused::MemoryFull) if self.grow() => attempt(self),
+            result => result,
+        }
+    }
+
+    #[cold]
+    fn timestamped(&mut self, key: &Key<'_>, rate: f64, timestamp: i64) -> Result<(), Refused> {
+        if self.out.held_bytes() > OUTBOX_MAX_BYTES {
+            return Err(Refused::MemoryFull);
+        }
+        self.aggregator.timestamped(key, &self.numbers, rate, timestamp, &mut self.out)
+    }
+
+    #[cold]
+    fn event(&mut self, event: &Event<'_>, tally: &mut Tally) {
+        if self.event_room.bytes() > self.event_bytes_max {
+            tally.no_room += 1;
+            return;
+        }
+        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
+        let context = events::Context { hostname: &self.hostname, now: seconds(self.now_ns), tags: &tags };
+        self.events.push(1, 1, self.now_ns, |out| {
+            delivery::event_entry(events::source(event), out);
+            events::encode(event, &context, out);
+        });
+        tally.events += 1;
+        self.event_room.cover(self.events.held_bytes());
+    }
+
+    #[cold]
+    fn check(&mut self, check: &ServiceCheck<'_>, tally: &mut Tally) {
+        if self.check_room.bytes() > self.event_bytes_max {
+            tally.no_room += 1;
+            return;
+        }
+        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
+        let context = events::Context { hostname: &self.hostname, now: seconds(self.now_ns), tags: &tags };
+        self.checks.push(1, 1, self.now_ns, |out| checks::encode(check, &context, out));
+        tally.checks += 1;
+        self.check_room.cover(self.checks.held_bytes());
+    }
+
+    /// Takes more room for contexts, if there is some.
+    #[cold]
+    fn grow(&mut self) -> bool {
+        let grown = self.room.grow(ROOM_STEP_BYTES);
+        self.aggregator.set_bytes_max(self.room.bytes());
+        grown
+    }
+
+    /// Gives back room that is not needed any more.
+    fn shrink(&mut self) {
+        let needed = self.aggregator.bytes().next_multiple_of(ROOM_STEP_BYTES);
+        self.room.shrink_to(needed);
+        self.aggregator.set_bytes_max(self.room.bytes());
+    }
+
+    /// When the delivery stage should look, in nanoseconds since 1970; `None` when nothing is held.
+    fn due_ns(&self) -> Option<i64> {
+        let bucket = self.aggregator.next_flush().map(|at| at * 1_000_000_000 + self.flush_jitter_ns);
+        let waiting = [&self.out.series, &self.out.sketches, &self.events, &self.checks];
+        let aged =
+            waiting.into_iter().filter_map(|outbox| outbox.since_ns()).map(|since| since + OUTBOX_AGE_NS);
+        bucket.into_iter().chain(aged).min()
+    }
+
+    /// Whether something is due before the delivery stage looks again; it will be told once.
+    fn is_early(&mut self) -> bool {
+        let due = self.due_ns();
+        let is_early = due.is_some_and(|due| self.alarm_ns.is_none_or(|alarm| due < alarm));
+        if is_early {
+            self.alarm_ns = due;
+        }
+        is_early
+    }
+}
+
+/// Tags that events and service checks get: what every series gets.
+fn event_tags(config: &MetricsConfig) -> Vec<String> {
+    let unified = [("env", &config.env), ("service", &config.service), ("version", &config.version)];
+    let unified = unified.into_iter().filter_map(|(key, value)| Some(format!("{key}:{}", value.as_ref()?)));
+    config.tags.iter().cloned().chain(unified).collect()
+}
+
+fn seconds(nanos: i64) -> i64 {
+    nanos.div_euclid(1_000_000_000)
+}

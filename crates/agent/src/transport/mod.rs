@@ -7,6 +7,7 @@ pub mod datagram;
 pub mod frames;
 mod host;
 pub mod line_stream;
+mod reading;
 #[cfg(unix)]
 mod socket_file;
 mod tcp;

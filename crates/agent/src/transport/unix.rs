@@ -116,6 +116,8 @@ mod tests {
         let error = Unix::bind(&address).await.expect_err("the live socket is not replaced");
         assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
         assert!(UnixStream::connect(&path).await.is_ok(), "the first one still serves");
+        let error = Unix::bind_for(&address, "DD_DOGSTATSD_STREAM_SOCKET").expect_err("live");
+        assert!(error.advice.contains("DD_DOGSTATSD_STREAM_SOCKET"), "the advice names the setting: {error}");
         drop(live);
         assert!(!path.exists(), "the file goes with its listener");
     }

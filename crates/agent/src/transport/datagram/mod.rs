@@ -5,6 +5,8 @@
 
 mod packets;
 mod receive;
+#[cfg(test)]
+mod tests;
 mod udp;
 #[cfg(unix)]
 mod unix;

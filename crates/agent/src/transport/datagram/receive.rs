@@ -18,7 +18,7 @@ impl Drops {
     /// What was dropped since the last time. A count that is behind belongs to a datagram that another
     /// processor queued late, and tells nothing new.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux alone tells"))]
-    fn since_last(&self, told: u32) -> u64 {
+    pub(super) fn since_last(&self, told: u32) -> u64 {
         let ahead = told.wrapping_sub(self.0.load(Ordering::Relaxed));
         if ahead == 0 || ahead > u32::MAX / 2 {
             return 0;

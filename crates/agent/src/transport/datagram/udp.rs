@@ -3,9 +3,13 @@
 use super::receive::{self, Drops};
 use super::{DatagramOptions, Datagrams, Packets, Received};
 use crate::transport::{BindError, TransportName};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -66,7 +70,8 @@ impl Datagrams for Udp {
     #[cfg(target_os = "linux")]
     fn ask_for_drops(&self) {
         // From the socket to itself, so that no other is needed. Where it fails, the last drops stay unknown.
-        self.socket.try_send_to(&[], reachable(self.address)).ok();
+        // Beside the runtime, which does not know of a fresh socket that it can be written to.
+        SockRef::from(&self.socket).send_to(&[], &reachable(self.address).into()).ok();
     }
 
     fn name(&self) -> &TransportName {

@@ -5,7 +5,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use std::io::Read;
 
-/// A trace or stats body as it comes over the wire. The biggest request a client may make, whole.
+/// A body as it comes over the wire. The biggest request a client may make, whole.
 pub(crate) const BODY_MAX_BYTES: usize = model::limits::REQUEST_BODY_MAX_BYTES + 1024 * 1024;
 /// The same body unpacked; more is refused before it is in memory.
 pub(crate) const UNPACKED_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -38,7 +38,7 @@ impl Refusal {
         match self {
             Self::TooLarge => format!("more than {BODY_MAX_BYTES} bytes, or {UNPACKED_MAX_BYTES} unpacked"),
             Self::UnknownEncoding(encoding) => {
-                format!("content encoding {encoding:?}, not zstd, gzip or identity")
+                format!("content encoding {encoding:?}, not zstd, gzip, deflate or identity")
             }
             Self::Malformed(reason) => reason.clone(),
         }
@@ -89,6 +89,7 @@ pub(crate) fn unpack(body: Vec<u8>, encoding: Option<&str>, max: usize) -> Resul
             drain(decoder, max, "zstd")
         }
         "gzip" => drain(flate2::read::MultiGzDecoder::new(body.as_slice()), max, "gzip"),
+        "deflate" => drain(flate2::read::ZlibDecoder::new(body.as_slice()), max, "deflate"),
         other => Err(Refusal::UnknownEncoding(other.chars().take(40).collect())),
     }
 }
@@ -120,6 +121,9 @@ mod tests {
         let packed = zstd::encode_all(data.as_slice(), 1).unwrap();
         assert_eq!(unpack(packed, Some("zstd"), 100), Ok(data.clone()));
         assert_eq!(unpack(gzip(&data), Some("GZIP"), 100), Ok(data.clone()));
+        let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        deflate.write_all(&data).unwrap();
+        assert_eq!(unpack(deflate.finish().unwrap(), Some("deflate"), 100), Ok(data.clone()));
         assert_eq!(unpack(data.clone(), Some("identity"), 100), Ok(data.clone()));
         assert_eq!(unpack(data.clone(), None, 100), Ok(data));
     }
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_does_not_unpack_or_is_unknown_is_refused_with_its_reason() {
-        for encoding in ["zstd", "gzip"] {
+        for encoding in ["zstd", "gzip", "deflate"] {
             let refusal = unpack(b"not packed at all".to_vec(), Some(encoding), 100).unwrap_err();
             assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
             assert!(refusal.reason().starts_with(encoding), "{}", refusal.reason());

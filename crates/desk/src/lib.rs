@@ -4,18 +4,23 @@
 //! thread of its own: a terminal that blocks holds up the desk, never the agent or the program.
 
 mod body;
+mod decode;
 mod gather;
+mod metric;
 mod quantile;
 mod record;
 mod server;
 mod session;
+mod store;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod view;
 
 pub use gather::Group;
+pub use metric::{Check, Context, Event, Kind, Sketch, Status};
 pub use record::{EventRecord, LinkRecord, SpanRecord};
+pub use store::Store;
 pub use tally::Tally;
 pub use view::{Closing, JsonLines, Tree, View, WIDTH_DEFAULT};
 

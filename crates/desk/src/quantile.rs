@@ -1,5 +1,7 @@
-//! Latencies out of the sketches that statistics carry: any DDSketch mapping in, one histogram held.
+//! Quantiles: of latencies, out of the sketches that statistics carry (any DDSketch mapping in, one histogram
+//! held), and of distributions, out of the reference's bins.
 
+use crate::metric;
 use model::sketch::{Bins, Mapping, Sketch};
 use std::collections::BTreeMap;
 
@@ -90,6 +92,87 @@ fn inverse(interpolation: i32, share: f64) -> f64 {
     low
 }
 
+/// Bins of a merged sketch, as many as the reference's have (`facts/dogstatsd.md` §5).
+pub(crate) const BINS_MAX: usize = 4_096;
+/// Each bin of the reference is this much wider than the one below: 1 + 2 / 128.
+const BIN_GAMMA: f64 = 1.015_625;
+/// The key of 1.0: bins begin at 1e-9, whose logarithm to the base of [`BIN_GAMMA`] is −1337.
+const BIN_BIAS: i32 = 1_338;
+
+/// The value that a bin of a distribution stands for: key k > 0 for gamma^(k − bias), −k for the same
+/// below zero, 0 for zero. Off by at most 1/128 from what was counted there.
+pub(crate) fn bin_value(key: i32) -> f64 {
+    let magnitude = || BIN_GAMMA.powf(f64::from(key.saturating_abs().saturating_sub(BIN_BIAS)));
+    match key {
+        0 => 0.0,
+        1.. => magnitude(),
+        _ => -magnitude(),
+    }
+}
+
+/// The values of a distribution over time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MergedSketch {
+    bins: BTreeMap<i32, u64>,
+    binned: u64,
+    /// How many values.
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl MergedSketch {
+    /// Adds a bucket's values. Bins beyond `max_bins` are counted in the nearest that is there.
+    pub(crate) fn add(&mut self, point: &metric::Sketch, max_bins: usize) {
+        let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
+        let (min, max) = (finite(point.min), finite(point.max));
+        (self.min, self.max) =
+            if self.count == 0 { (min, max) } else { (self.min.min(min), self.max.max(max)) };
+        self.count = self.count.saturating_add(point.count);
+        self.sum += finite(point.sum);
+        for (key, count) in &point.bins {
+            let nearest = if self.bins.len() < max_bins { *key } else { self.nearest(*key) };
+            let bin = self.bins.entry(nearest).or_default();
+            *bin = bin.saturating_add(u64::from(*count));
+            self.binned = self.binned.saturating_add(u64::from(*count));
+        }
+    }
+
+    /// How many bins are not empty.
+    pub(crate) fn bins(&self) -> usize {
+        self.bins.len()
+    }
+
+    /// The mean of the values.
+    pub(crate) fn average(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+
+    /// The value at the rank of the share `q`, within the least and the greatest.
+    pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = (q * self.binned.checked_sub(1)? as f64) as u64;
+        let mut below = 0_u64;
+        for (key, count) in &self.bins {
+            below = below.saturating_add(*count);
+            if below > rank {
+                return Some(bin_value(*key).max(self.min).min(self.max));
+            }
+        }
+        Some(self.max)
+    }
+
+    fn nearest(&self, key: i32) -> i32 {
+        let below = self.bins.range(..=key).next_back().map(|(key, _)| *key);
+        let above = self.bins.range(key..).next().map(|(key, _)| *key);
+        match (below, above) {
+            (Some(below), Some(above)) if key.abs_diff(below) > above.abs_diff(key) => above,
+            (Some(below), _) => below,
+            (None, above) => above.unwrap_or(key),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +238,58 @@ mod tests {
         }
         assert!(histogram.bins.len() <= 2);
         assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    /// A sketch of the values, as the reference bins them.
+    fn binned(values: &[f64]) -> metric::Sketch {
+        let key = |value: f64| match value {
+            0.0 => 0,
+            value => {
+                let key = (value.abs().ln() / BIN_GAMMA.ln()).round() as i32 + BIN_BIAS;
+                if value < 0.0 { -key } else { key }
+            }
+        };
+        metric::Sketch {
+            count: values.len() as u64,
+            sum: values.iter().sum(),
+            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            bins: values.iter().map(|value| (key(*value), 1)).collect(),
+            ..metric::Sketch::default()
+        }
+    }
+
+    #[test]
+    fn the_keys_of_the_reference_stand_for_their_values() {
+        assert_eq!((bin_value(0), bin_value(BIN_BIAS), bin_value(-BIN_BIAS)), (0.0, 1.0, -1.0));
+        assert!((bin_value(1) / 1e-9 - 1.0).abs() < 0.02, "{}", bin_value(1));
+        // The agent's key of 100: 297 bins above 1.
+        assert!((bin_value(1_635) / 100.0 - 1.0).abs() <= 1.0 / 128.0, "{}", bin_value(1_635));
+        assert!(bin_value(i32::MAX).is_infinite() && bin_value(i32::MIN).is_infinite());
+    }
+
+    #[test]
+    fn quantiles_of_merged_sketches_are_within_their_accuracy() {
+        let values: Vec<f64> = (-50..=150).map(f64::from).collect();
+        let mut merged = MergedSketch::default();
+        merged.add(&binned(&values[..70]), BINS_MAX);
+        merged.add(&binned(&values[70..]), BINS_MAX);
+        assert_eq!((merged.count, merged.min, merged.max, merged.average()), (201, -50.0, 150.0, Some(50.0)));
+        for (q, exact) in [(0.0, -50.0), (0.25, 0.0), (0.5, 50.0), (0.95, 140.0), (1.0, 150.0)] {
+            let found = merged.quantile(q).unwrap();
+            assert!((found - exact).abs() <= f64::abs(exact) / 128.0, "{q}: {found}");
+        }
+        assert_eq!(MergedSketch::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_full_sketch_counts_in_the_nearest_bin_and_loses_no_value() {
+        let mut merged = MergedSketch::default();
+        let bins = vec![(i32::MIN, 1), (0, 1), (10, 1), (4, 1), (6, 1), (i32::MAX, u32::MAX)];
+        let damaged = metric::Sketch { count: u64::MAX, min: f64::NAN, bins, ..metric::Sketch::default() };
+        merged.add(&damaged, 3);
+        merged.add(&damaged, 3);
+        assert_eq!((merged.bins(), merged.bins[&0], merged.count), (3, 4, u64::MAX));
+        assert!(merged.quantile(0.5).is_some_and(f64::is_finite));
     }
 }

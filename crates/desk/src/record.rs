@@ -171,7 +171,8 @@ fn last_values<V, T>(list: &[(&str, V)], copy: impl Fn(&V) -> T) -> Vec<(String,
     copied
 }
 
-fn cut(text: &str) -> String {
+/// A copy of a text, within its bound.
+pub(crate) fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_MAX_BYTES)].to_owned()
 }
 

@@ -1,9 +1,10 @@
 //! The desk's HTTP face: the paths of the intake (`facts/delivery.md` §1), on loopback.
 
 use crate::body::{self, Refusal};
+use crate::decode;
 use crate::session::Session;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// Connections served at one time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// Trace and stats bodies read and decoded at one time.
+/// Bodies read and decoded at one time.
 const BODIES_AT_ONCE_MAX: usize = 4;
 /// How long a request may take to arrive.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -111,15 +112,12 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
 
 async fn take(request: Request<Incoming>, path: &str, shared: &Shared) -> Result<StatusCode, Refusal> {
     let gone = StatusCode::SERVICE_UNAVAILABLE;
-    let kind = match (request.method(), path) {
-        (&Method::POST | &Method::PUT, "/api/v0.2/traces") => Kind::Traces,
-        (&Method::POST | &Method::PUT, "/api/v0.2/stats") => Kind::Stats,
-        _ => {
-            let bytes = body::measure(request.into_body()).await?;
-            return Ok(shared
-                .with(|session, _| session.passed(path, bytes))
-                .map_or(gone, |()| StatusCode::ACCEPTED));
-        }
+    let writes = matches!(*request.method(), Method::POST | Method::PUT);
+    let Some(kind) = Kind::of(path, request.headers()).filter(|_| writes) else {
+        let bytes = body::measure(request.into_body()).await?;
+        return Ok(shared
+            .with(|session, _| session.passed(path, bytes))
+            .map_or(gone, |()| StatusCode::ACCEPTED));
     };
     let (parts, body) = request.into_parts();
     let encoding = match parts.headers.get(http::header::CONTENT_ENCODING) {
@@ -133,13 +131,55 @@ async fn take(request: Request<Incoming>, path: &str, shared: &Shared) -> Result
     let shown = shared.with(|session, now| match kind {
         Kind::Traces => session.traces(&body, now),
         Kind::Stats => session.stats(&body),
+        Kind::Series => session.series(decode::series(&body), now),
+        Kind::SeriesJson => session.series(decode::series_json(&body), now),
+        Kind::SeriesV1 => session.series(decode::series_v1(&body), now),
+        Kind::Sketches => session.sketches(&body, now),
+        Kind::Events => session.events(path, &body, now),
+        Kind::Checks => session.checks(&body, now),
     });
-    shown.transpose().map(|taken| taken.map_or(gone, |()| StatusCode::OK))
+    shown.transpose().map(|taken| taken.map_or(gone, |()| kind.taken()))
 }
 
+/// What is decoded.
+#[derive(Clone, Copy)]
 enum Kind {
     Traces,
     Stats,
+    Series,
+    SeriesJson,
+    SeriesV1,
+    Sketches,
+    Events,
+    Checks,
+}
+
+impl Kind {
+    fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
+        let says_json = || {
+            let said = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            said.is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("application/json"))
+        };
+        Some(match path {
+            "/api/v0.2/traces" => Self::Traces,
+            "/api/v0.2/stats" => Self::Stats,
+            "/api/v2/series" if says_json() => Self::SeriesJson,
+            "/api/v2/series" => Self::Series,
+            "/api/v1/series" => Self::SeriesV1,
+            "/api/beta/sketches" => Self::Sketches,
+            "/intake/" | "/intake" => Self::Events,
+            "/api/v1/check_run" => Self::Checks,
+            _ => return None,
+        })
+    }
+
+    /// The status that a backend answers with.
+    fn taken(self) -> StatusCode {
+        match self {
+            Self::Traces | Self::Stats => StatusCode::OK,
+            _ => StatusCode::ACCEPTED,
+        }
+    }
 }
 
 fn respond(status: StatusCode, body: &str) -> Response<Full<Bytes>> {

@@ -2,7 +2,9 @@
 //! drives it by hand.
 
 use crate::body::{Refusal, UNPACKED_MAX_BYTES};
+use crate::decode::{self, Malformed};
 use crate::gather::Gathering;
+use crate::metric::Series;
 use crate::record::SpanRecord;
 use crate::tally::Tally;
 use crate::view::{Closing, View};
@@ -13,12 +15,23 @@ use std::time::Duration;
 /// Decoded form of one trace body.
 const DECODED_MAX_BYTES: usize = 4 * UNPACKED_MAX_BYTES;
 
+/// How long metrics, events and checks are quiet before what changed is shown: one flush of an agent is several
+/// requests.
+const METRICS_QUIET: Duration = Duration::from_millis(300);
+/// How long they wait at most.
+const METRICS_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Lines that wait to be written together.
+const WAITING_MAX_BYTES: usize = 64 * 1024;
+
 /// What is received, gathered, counted and shown.
 pub(crate) struct Session {
     gathering: Gathering,
     tally: Tally,
     view: Box<dyn View>,
     out: Output,
+    /// When the first of the metrics arrived that are not shown, and the latest.
+    metrics: Option<(Duration, Duration)>,
 }
 
 impl Session {
@@ -27,7 +40,8 @@ impl Session {
             gathering: Gathering::default(),
             tally: Tally::default(),
             view,
-            out: Output { writer: Some(out) },
+            out: Output { writer: Some(out), waiting: String::new() },
+            metrics: None,
         }
     }
 
@@ -36,7 +50,7 @@ impl Session {
         let arena = Bump::new();
         arena.set_allocation_limit(Some(DECODED_MAX_BYTES));
         let payload = wire::intake::traces::decode_agent_payload(body, &arena).map_err(malformed)?;
-        let Self { gathering, tally, view, out } = self;
+        let Self { gathering, tally, view, out, .. } = self;
         for chunk in payload.payloads.iter().flat_map(|payload| &payload.chunks) {
             for span in &chunk.spans {
                 let record = SpanRecord::of(span, chunk);
@@ -55,6 +69,65 @@ impl Session {
         Ok(())
     }
 
+    /// Takes decoded series.
+    pub(crate) fn series(
+        &mut self,
+        decoded: Result<Vec<Series>, Malformed>,
+        now: Duration,
+    ) -> Result<(), Refusal> {
+        let Self { tally, view, out, .. } = self;
+        for series in decoded.map_err(malformed)? {
+            for (time, value) in &series.points {
+                out.add(&view.point(&series.context, series.interval, *time, *value));
+            }
+            tally.metrics.add_series(series);
+        }
+        self.metrics_arrived(now);
+        Ok(())
+    }
+
+    /// Takes an unpacked body of sketches.
+    pub(crate) fn sketches(&mut self, body: &[u8], now: Duration) -> Result<(), Refusal> {
+        let Self { tally, view, out, .. } = self;
+        for distribution in decode::sketches(body).map_err(malformed)? {
+            for sketch in &distribution.points {
+                out.add(&view.sketch(&distribution.context, sketch));
+            }
+            tally.metrics.add_distribution(distribution);
+        }
+        self.metrics_arrived(now);
+        Ok(())
+    }
+
+    /// Takes an unpacked intake body: events, or something else that is only noted.
+    pub(crate) fn events(&mut self, path: &str, body: &[u8], now: Duration) -> Result<(), Refusal> {
+        let Some(events) = decode::events(body).map_err(malformed)? else {
+            self.passed(path, body.len() as u64);
+            return Ok(());
+        };
+        for event in events {
+            self.out.add(&self.view.event(&event));
+            self.tally.metrics.add_event(event);
+        }
+        self.metrics_arrived(now);
+        Ok(())
+    }
+
+    /// Takes an unpacked body of service checks.
+    pub(crate) fn checks(&mut self, body: &[u8], now: Duration) -> Result<(), Refusal> {
+        for check in decode::checks(body).map_err(malformed)? {
+            self.out.add(&self.view.check(&check));
+            self.tally.metrics.add_check(check);
+        }
+        self.metrics_arrived(now);
+        Ok(())
+    }
+
+    fn metrics_arrived(&mut self, now: Duration) {
+        self.out.write("");
+        self.metrics = Some((self.metrics.map_or(now, |(first, _)| first), now));
+    }
+
     /// Takes note of a request of another kind.
     pub(crate) fn passed(&mut self, path: &str, bytes: u64) {
         self.tally.add_passed(path, bytes);
@@ -69,13 +142,20 @@ impl Session {
 
     /// Shows what is due.
     pub(crate) fn tick(&mut self, now: Duration) {
-        let Self { gathering, view, out, .. } = self;
+        let Self { gathering, tally, view, out, metrics } = self;
         gathering.tick(now, &mut |group| out.write(&view.trace(group)));
+        let is_due = |(first, last): &mut (Duration, Duration)| {
+            now.saturating_sub(*last) >= METRICS_QUIET || now.saturating_sub(*first) >= METRICS_WAIT_MAX
+        };
+        if metrics.take_if(is_due).is_some() {
+            out.write(&view.metrics(&tally.metrics));
+            tally.metrics.shown();
+        }
     }
 
     /// Shows what is left and the end.
     pub(crate) fn finish(mut self, closing: &Closing) -> Tally {
-        let Self { gathering, tally, view, out } = &mut self;
+        let Self { gathering, tally, view, out, .. } = &mut self;
         gathering.finish(&mut |group| out.write(&view.trace(group)));
         out.write(&view.finish(tally, closing));
         self.tally
@@ -89,11 +169,23 @@ fn malformed(error: impl std::fmt::Display) -> Refusal {
 /// Where the view's text goes, until that is gone (`| head`): then the program goes on unseen.
 struct Output {
     writer: Option<Box<dyn Write + Send>>,
+    /// Complete lines that wait for others, so that there are few writes.
+    waiting: String,
 }
 
 impl Output {
+    /// Lets lines wait for the next [`Output::write`], unless they are many.
+    fn add(&mut self, lines: &str) {
+        self.waiting.push_str(lines);
+        if self.waiting.len() >= WAITING_MAX_BYTES {
+            self.write("");
+        }
+    }
+
     /// Writes complete lines at once, so that they do not mix with the program's own.
     fn write(&mut self, text: &str) {
+        self.waiting.push_str(text);
+        let text = std::mem::take(&mut self.waiting);
         let Some(writer) = self.writer.as_mut().filter(|_| !text.is_empty()) else { return };
         if writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).is_err() {
             self.writer = None;

@@ -2,6 +2,7 @@
 
 use crate::quantile::Histogram;
 use crate::record::SpanRecord;
+use crate::store::Store;
 use model::stats::StatsPayload;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -27,11 +28,13 @@ pub struct Tally {
     pub stats_groups: u64,
     /// Requests that were refused (they did not unpack or decode).
     pub refused: u64,
+    /// Metrics, events and checks.
+    pub metrics: Store,
     /// By service and operation.
     pub(crate) rows: HashMap<(String, String), Row>,
     /// The slowest local roots, slowest first.
     pub(crate) slowest: Vec<Slow>,
-    /// Requests and bytes by path, of what is not traces and stats.
+    /// Requests and bytes by path, of what is not decoded.
     pub(crate) passed: BTreeMap<String, (u64, u64)>,
     trace_ids: HashSet<u64>,
 }

@@ -1,5 +1,7 @@
 //! Sessions driven by hand: what a user sees of what came over the wire.
 
+mod metrics;
+
 use crate::gather::Group;
 use crate::record::{EventRecord, LinkRecord, SpanRecord};
 use crate::tally::Tally;
@@ -270,8 +272,7 @@ fn the_summary_tells_services_latencies_the_slowest_and_the_books() {
 
   books      accepted  delivered   dropped
   traces        1,050      1,046         4  spans: 3 sampled, 1 deadline
-  stats             0          0         0  groups
-  proxied           0          0         0  requests
+  metrics           0          0         0  samples
 
 stopped in 12 ms
 ";

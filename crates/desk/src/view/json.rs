@@ -4,14 +4,16 @@
 use super::text::trace_id;
 use super::{Closing, View};
 use crate::gather::Group;
-use crate::quantile::Histogram;
+use crate::metric::{Check, Context, Event, Sketch};
+use crate::quantile::{BINS_MAX, Histogram, MergedSketch};
 use crate::record::SpanRecord;
+use crate::store::Store;
 use crate::tally::Tally;
 use model::stats::{StatsGroup, StatsPayload};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Shows each trace, each statistics bucket, each other request and the end as one line of JSON.
+/// Shows each trace, statistics bucket, value of a metric, event, check, other request and the end as one line of JSON.
 #[derive(Debug, Default)]
 pub struct JsonLines;
 
@@ -35,6 +37,47 @@ enum Line<'a> {
         hostname: &'a str,
         groups: Vec<Stats<'a>>,
     },
+    Metric {
+        #[serde(flatten)]
+        context: Metric<'a>,
+        kind: &'static str,
+        interval_ns: Option<u64>,
+        time_ns: i64,
+        value: f64,
+    },
+    Distribution {
+        #[serde(flatten)]
+        context: Metric<'a>,
+        time_ns: i64,
+        count: u64,
+        sum: f64,
+        min: f64,
+        max: f64,
+        avg: f64,
+        p50: Option<f64>,
+        p75: Option<f64>,
+        p95: Option<f64>,
+        p99: Option<f64>,
+    },
+    Event {
+        title: &'a str,
+        text: &'a str,
+        time_ns: Option<i64>,
+        host: &'a str,
+        tags: &'a [String],
+        priority: &'a str,
+        alert_type: &'a str,
+        aggregation_key: &'a str,
+        source: &'a str,
+    },
+    Check {
+        name: &'a str,
+        status: &'static str,
+        time_ns: Option<i64>,
+        host: &'a str,
+        tags: &'a [String],
+        message: &'a str,
+    },
     Request {
         path: &'a str,
         bytes: u64,
@@ -44,12 +87,28 @@ enum Line<'a> {
         spans: u64,
         errors: u64,
         stats_groups: u64,
+        metric_contexts: usize,
+        metric_points: u64,
+        distributions: u64,
+        metrics_not_kept: u64,
+        events: u64,
+        checks: u64,
         requests_refused: u64,
     },
     Books {
         report: &'a str,
         signals: BTreeMap<&'static str, Signal>,
     },
+}
+
+/// Whose value it is.
+#[derive(Serialize)]
+struct Metric<'a> {
+    metric: &'a str,
+    host: &'a str,
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    resources: Pairs<'a, String>,
 }
 
 #[derive(Serialize)]
@@ -73,7 +132,7 @@ struct Span<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     links: Vec<Link<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    events: Vec<Event<'a>>,
+    events: Vec<SpanEvent<'a>>,
 }
 
 #[derive(Serialize)]
@@ -84,7 +143,7 @@ struct Link<'a> {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct SpanEvent<'a> {
     time_ns: u64,
     name: &'a str,
     attributes: Pairs<'a, String>,
@@ -163,6 +222,63 @@ impl View for JsonLines {
         lines
     }
 
+    fn point(&mut self, context: &Context, interval: u32, time: i64, value: f64) -> String {
+        line(&Line::Metric {
+            context: Metric::of(context),
+            kind: context.kind.name(),
+            interval_ns: (interval > 0).then(|| u64::from(interval) * 1_000_000_000),
+            time_ns: nanoseconds(time),
+            value,
+        })
+    }
+
+    fn sketch(&mut self, context: &Context, sketch: &Sketch) -> String {
+        let mut merged = MergedSketch::default();
+        merged.add(sketch, BINS_MAX);
+        line(&Line::Distribution {
+            context: Metric::of(context),
+            time_ns: nanoseconds(sketch.timestamp),
+            count: sketch.count,
+            sum: sketch.sum,
+            min: sketch.min,
+            max: sketch.max,
+            avg: sketch.average,
+            p50: merged.quantile(0.5),
+            p75: merged.quantile(0.75),
+            p95: merged.quantile(0.95),
+            p99: merged.quantile(0.99),
+        })
+    }
+
+    fn event(&mut self, event: &Event) -> String {
+        line(&Line::Event {
+            title: &event.title,
+            text: &event.text,
+            time_ns: (event.timestamp != 0).then(|| nanoseconds(event.timestamp)),
+            host: &event.host,
+            tags: &event.tags,
+            priority: &event.priority,
+            alert_type: &event.alert_type,
+            aggregation_key: &event.aggregation_key,
+            source: &event.source,
+        })
+    }
+
+    fn check(&mut self, check: &Check) -> String {
+        line(&Line::Check {
+            name: &check.name,
+            status: check.status.name(),
+            time_ns: (check.timestamp != 0).then(|| nanoseconds(check.timestamp)),
+            host: &check.host,
+            tags: &check.tags,
+            message: &check.message,
+        })
+    }
+
+    fn metrics(&mut self, _store: &Store) -> String {
+        String::new()
+    }
+
     fn passed(&mut self, path: &str, bytes: u64) -> String {
         line(&Line::Request { path, bytes })
     }
@@ -173,6 +289,12 @@ impl View for JsonLines {
             spans: tally.spans,
             errors: tally.errors,
             stats_groups: tally.stats_groups,
+            metric_contexts: tally.metrics.contexts(),
+            metric_points: tally.metrics.points,
+            distributions: tally.metrics.sketches,
+            metrics_not_kept: tally.metrics.unkept,
+            events: tally.metrics.events,
+            checks: tally.metrics.checks,
             requests_refused: tally.refused,
         };
         let signals = closing.books.iter().map(|(signal, book)| {
@@ -195,6 +317,11 @@ fn line(line: &Line<'_>) -> String {
     }
 }
 
+/// Seconds since 1970 as nanoseconds.
+fn nanoseconds(seconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000)
+}
+
 fn span_id(id: u64) -> String {
     format!("{id:016x}")
 }
@@ -206,7 +333,7 @@ impl<'a> Span<'a> {
             span_id: span_id(link.span_id),
             attributes: Pairs(&link.attributes),
         });
-        let events = span.events.iter().map(|event| Event {
+        let events = span.events.iter().map(|event| SpanEvent {
             time_ns: event.time,
             name: &event.name,
             attributes: Pairs(&event.attributes),
@@ -227,6 +354,17 @@ impl<'a> Span<'a> {
             structured_bytes: Pairs(&span.meta_struct),
             links: links.collect(),
             events: events.collect(),
+        }
+    }
+}
+
+impl<'a> Metric<'a> {
+    fn of(context: &'a Context) -> Self {
+        Self {
+            metric: &context.name,
+            host: &context.host,
+            tags: &context.tags,
+            resources: Pairs(&context.resources),
         }
     }
 }

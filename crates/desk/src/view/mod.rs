@@ -3,6 +3,7 @@
 
 mod forest;
 mod json;
+mod metrics;
 mod summary;
 mod text;
 mod tree;
@@ -11,6 +12,8 @@ pub use json::JsonLines;
 pub use tree::{Tree, WIDTH_DEFAULT};
 
 use crate::gather::Group;
+use crate::metric::{Check, Context, Event, Sketch};
+use crate::store::Store;
 use crate::tally::Tally;
 use model::stats::StatsPayload;
 use model::{Book, Signal};
@@ -23,7 +26,22 @@ pub trait View: Send {
     /// A statistics payload.
     fn stats(&mut self, payload: &StatsPayload) -> String;
 
-    /// A request that is neither traces nor statistics, such as a profile.
+    /// One value of a series, as it arrived: what it stands for and when, in seconds.
+    fn point(&mut self, context: &Context, interval: u32, time: i64, value: f64) -> String;
+
+    /// One bucket of a distribution, as it arrived.
+    fn sketch(&mut self, context: &Context, sketch: &Sketch) -> String;
+
+    /// An event, as it arrived.
+    fn event(&mut self, event: &Event) -> String;
+
+    /// A service check, as it arrived.
+    fn check(&mut self, check: &Check) -> String;
+
+    /// What changed in the store since the last time: what one flush of the agent brought.
+    fn metrics(&mut self, store: &Store) -> String;
+
+    /// A request that is not decoded, such as a profile.
     fn passed(&mut self, path: &str, bytes: u64) -> String;
 
     /// The end of the session.

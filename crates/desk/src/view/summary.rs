@@ -1,9 +1,11 @@
 //! The end of a session at a terminal: what ran, how often, how long, and the agent's books.
 
 use super::Closing;
-use super::text::{clean, count, duration, grouped, shorten, size, trace_id, truncate, width};
+use super::metrics;
+use super::text::{clean, count, duration, grouped, padded, shorten, size, trace_id, truncate, width};
 use super::tree::{BOLD, DIM, RED, Tree};
 use crate::tally::{Row, Tally};
+use model::{Book, Signal};
 
 /// Rows of the table; the rest is said to be there.
 const ROWS_SHOWN_MAX: usize = 20;
@@ -17,12 +19,17 @@ pub(crate) fn text(tree: &mut Tree, tally: &Tally, closing: &Closing) -> String 
     let rule = |label: &str| format!("── {label} {}", "─".repeat(total.saturating_sub(width(label) + 4)));
     out.push_str(&tree.paint.with(DIM, &rule(&headline(tally))));
     out.push('\n');
-    if tally.spans == 0 {
-        out.push_str("  No traces arrived. Is the program instrumented, and does it send to this agent?\n");
-    } else {
+    if tally.spans == 0 && tally.metrics.is_empty() {
+        out.push_str("  No traces and no metrics arrived. Is the program instrumented, and does it send to this agent?\n");
+    } else if tally.spans > 0 {
         out.push('\n');
         table(tree, tally, &mut out);
         slowest(tree, tally, total, &mut out);
+    }
+    let metrics = metrics::table(tree, &tally.metrics, total - 2);
+    if !metrics.is_empty() {
+        out.push('\n');
+        out.extend(metrics.lines().map(|line| format!("  {line}\n")));
     }
     if !tally.passed.is_empty() {
         out.push_str(&format!("\n{}\n", tree.paint.with(BOLD, "  also received")));
@@ -56,7 +63,11 @@ fn books(tree: &Tree, closing: &Closing, out: &mut String) {
     }
     let title = format!("\n  {:<8}  {:>9}  {:>9}  {:>8}", "books", "accepted", "delivered", "dropped");
     out.push_str(&format!("{}\n", tree.paint.with(DIM, &title)));
-    for (signal, book) in &closing.books {
+    // Traces and metrics are what people look for; what nothing was accepted of tells nothing else.
+    let told = |(signal, book): &&(Signal, Book)| {
+        book.accepted > 0 || matches!(signal, Signal::Traces | Signal::Metrics)
+    };
+    for (signal, book) in closing.books.iter().filter(told) {
         let dropped: u64 = book.drops().map(|(_, units)| units).sum();
         let code = if book.lost() > 0 { RED } else { "" };
         let dropped = tree.paint.with(code, &format!("{:>8}", grouped(dropped)));
@@ -77,9 +88,20 @@ fn books(tree: &Tree, closing: &Closing, out: &mut String) {
 }
 
 fn headline(tally: &Tally) -> String {
-    let mut parts = vec![count(tally.traces() as u64, "trace"), count(tally.spans, "span")];
+    let mut parts = Vec::new();
+    if tally.spans > 0 || tally.metrics.is_empty() {
+        parts.extend([count(tally.traces() as u64, "trace"), count(tally.spans, "span")]);
+    }
     if tally.errors > 0 {
         parts.push(count(tally.errors, "error"));
+    }
+    let metrics = &tally.metrics;
+    for (number, noun) in
+        [(metrics.contexts() as u64, "metric context"), (metrics.events, "event"), (metrics.checks, "check")]
+    {
+        if number > 0 {
+            parts.push(count(number, noun));
+        }
     }
     parts.join(", ")
 }
@@ -123,13 +145,6 @@ fn table(tree: &mut Tree, tally: &Tally, out: &mut String) {
             tree.paint.with(DIM, &format!("  … and {}", count(more as u64, "more operation")))
         ));
     }
-}
-
-/// A text in exactly `columns` columns.
-fn padded(text: &str, columns: usize) -> String {
-    let text = shorten(text, columns);
-    let blank = " ".repeat(columns.saturating_sub(width(&text)));
-    format!("{text}{blank}")
 }
 
 fn quantile(tree: &Tree, row: &Row, q: f64) -> String {

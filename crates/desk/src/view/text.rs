@@ -119,6 +119,82 @@ pub(crate) fn grouped(number: u64) -> String {
     grouped
 }
 
+/// A value of a metric in three digits, whole numbers below a million whole: `12,345`, `0.25`, `1.23M`.
+pub(crate) fn number(value: f64) -> String {
+    let size = value.abs();
+    if value.fract() == 0.0 && size < 1e6 {
+        // The range was checked.
+        let digits = grouped(size as u64);
+        return if value < 0.0 { format!("-{digits}") } else { digits };
+    }
+    let (unit, letter) = match size {
+        1e4..1e6 => (1e3, "k"),
+        1e6..1e9 => (1e6, "M"),
+        1e9..1e12 => (1e9, "G"),
+        1e12..1e15 => (1e12, "T"),
+        1e-3..1e4 => (1.0, ""),
+        _ => return format!("{value:.2e}"),
+    };
+    let scaled = size / unit;
+    if scaled >= 999.5 {
+        return number(value.round());
+    }
+    let decimals = if scaled < 0.01 {
+        4
+    } else if scaled < 1.0 {
+        3
+    } else {
+        0
+    };
+    let digits = if decimals > 0 { format!("{scaled:.decimals$}") } else { three_digits(scaled) };
+    let digits =
+        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{}{digits}{letter}", if value < 0.0 { "-" } else { "" })
+}
+
+/// A text in exactly `columns` columns.
+pub(crate) fn padded(text: &str, columns: usize) -> String {
+    let text = shorten(text, columns);
+    let blank = " ".repeat(columns.saturating_sub(width(&text)));
+    format!("{text}{blank}")
+}
+
+/// Drawn text for a terminal that shows no more than ASCII, as wide as it was.
+pub(crate) fn ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        plain.push(match character {
+            '\0'..='\x7f' => character,
+            '─' | '╸' | '╺' => '-',
+            '━' => '=',
+            '│' => '|',
+            '├' => '+',
+            '└' => '`',
+            '…' => '~',
+            '·' | '⋯' => '.',
+            '✗' => 'x',
+            '✓' => '+',
+            '◆' | '◇' => '*',
+            '↗' | '→' => '>',
+            '↑' => '^',
+            'µ' => 'u',
+            '▁' => '_',
+            '▂' => '.',
+            '▃' => ':',
+            '▄' => '-',
+            '▅' => '=',
+            '▆' => '+',
+            '▇' => '*',
+            '█' => '#',
+            wide => {
+                plain.extend(std::iter::repeat_n('?', wide.width().unwrap_or(0)));
+                continue;
+            }
+        });
+    }
+    plain
+}
+
 /// A trace id as W3C writes it, or its low half where that is all there is.
 pub(crate) fn trace_id(high: u64, low: u64) -> String {
     if high == 0 { format!("{low:016x}") } else { format!("{high:016x}{low:016x}") }
@@ -171,6 +247,41 @@ mod tests {
         for (nanoseconds, expected) in cases {
             assert_eq!(duration(nanoseconds), expected);
         }
+    }
+
+    #[test]
+    fn values_have_three_digits_and_whole_ones_are_whole() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (12_345.0, "12,345"),
+            (-3.0, "-3"),
+            (0.25, "0.25"),
+            (-0.333_333, "-0.333"),
+            (0.001_23, "0.0012"),
+            (0.000_012, "1.20e-5"),
+            (2.5, "2.5"),
+            (99.94, "99.9"),
+            (1_234.4, "1,234"),
+            (-999.6, "-1,000"),
+            (999_999.9, "1M"),
+            (12_345.6, "12.3k"),
+            (1_000_000.0, "1M"),
+            (1_234_567.0, "1.23M"),
+            (1e300, "1.00e300"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(number(value), expected, "{value}");
+        }
+        assert_eq!(number(f64::NAN), "NaN");
+    }
+
+    #[test]
+    fn what_is_drawn_in_ascii_is_as_wide_as_before() {
+        let drawn = "├─ ✗ shop · é漢  310 µs  ╺━╸ ▁▂▃▄▅▆▇█…\u{1b}[0m";
+        assert_eq!(ascii(drawn), "+- x shop . ???  310 us  -=- _.:-=+*#~\u{1b}[0m");
+        assert_eq!(width(&ascii(drawn)), width(drawn));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Traces as trees for people at a terminal.
 
 use super::forest::{self, Row, What};
-use super::text::{clean, count, duration, shorten, trace_id, truncate, width};
-use super::{Closing, View, summary};
+use super::text::{self, clean, count, duration, shorten, trace_id, truncate, width};
+use super::{Closing, View, metrics, summary};
 use crate::gather::Group;
+use crate::metric::{Check, Context, Event, Sketch};
 use crate::record::{EventRecord, LinkRecord, SpanRecord};
+use crate::store::Store;
 use crate::tally::Tally;
 use model::stats::StatsPayload;
 use std::collections::HashMap;
@@ -16,9 +18,9 @@ const WIDTH_MIN: usize = 50;
 /// Columns beyond which the eye loses the line.
 const WIDTH_MAX: usize = 150;
 /// Columns from which there is room for time-line bars.
-const BAR_FROM_WIDTH: usize = 90;
+pub(crate) const BAR_FROM_WIDTH: usize = 90;
 /// Columns from which there is room for span types.
-const TYPE_FROM_WIDTH: usize = 70;
+pub(crate) const TYPE_FROM_WIDTH: usize = 70;
 /// Columns of a span type.
 const TYPE_WIDTH: usize = 8;
 /// Columns of a duration: `12m 59s`.
@@ -37,14 +39,17 @@ pub(crate) const BOLD: &str = "1";
 pub(crate) const DIM: &str = "2";
 pub(crate) const RED: &str = "31";
 const BOLD_RED: &str = "1;31";
-const YELLOW: &str = "33";
+pub(crate) const GREEN: &str = "32";
+pub(crate) const YELLOW: &str = "33";
 
-/// Shows each trace as a tree, and a summary at the end.
+/// Shows each trace as a tree, what each flush of metrics changed, and a summary at the end.
 pub struct Tree {
     columns: Box<dyn Fn() -> usize + Send>,
     pub(crate) paint: Paint,
     /// Start of the first trace shown, nanoseconds since the Unix epoch.
     origin: Option<i64>,
+    /// The terminal shows no more than ASCII.
+    ascii: bool,
 }
 
 /// Widths of the columns of one trace, and the time its bars stand for.
@@ -64,7 +69,19 @@ impl Tree {
             columns: Box::new(columns),
             paint: Paint { on: colours, services: HashMap::new() },
             origin: None,
+            ascii: false,
         }
+    }
+
+    /// The same view for a terminal that shows no more than ASCII.
+    #[must_use]
+    pub fn ascii(mut self, ascii: bool) -> Self {
+        self.ascii = ascii;
+        self
+    }
+
+    fn ready(&self, text: String) -> String {
+        if self.ascii { text::ascii(&text) } else { text }
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -254,11 +271,32 @@ impl View for Tree {
             let text = format!("… {} of this trace counted and not kept", count(group.unheld, "more span"));
             shown.push_str(&format!("{}\n", self.paint.with(DIM, &text)));
         }
-        shown
+        self.ready(shown)
     }
 
     fn stats(&mut self, _payload: &StatsPayload) -> String {
         String::new()
+    }
+
+    fn point(&mut self, _: &Context, _: u32, _: i64, _: f64) -> String {
+        String::new()
+    }
+
+    fn sketch(&mut self, _: &Context, _: &Sketch) -> String {
+        String::new()
+    }
+
+    fn event(&mut self, _: &Event) -> String {
+        String::new()
+    }
+
+    fn check(&mut self, _: &Check) -> String {
+        String::new()
+    }
+
+    fn metrics(&mut self, store: &Store) -> String {
+        let block = metrics::flush(self, store);
+        self.ready(block)
     }
 
     fn passed(&mut self, _path: &str, _bytes: u64) -> String {
@@ -266,7 +304,8 @@ impl View for Tree {
     }
 
     fn finish(&mut self, tally: &Tally, closing: &Closing) -> String {
-        summary::text(self, tally, closing)
+        let end = summary::text(self, tally, closing);
+        self.ready(end)
     }
 }
 

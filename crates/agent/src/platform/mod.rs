@@ -7,7 +7,7 @@ pub mod metadata;
 mod tags;
 
 pub use metadata::Metadata;
-pub use tags::{Tags, tags};
+pub use tags::{Tags, metric_tags, tags};
 
 use crate::config::source::Strings;
 use std::time::Duration;
@@ -54,6 +54,9 @@ pub struct Detection {
     /// Names of platforms of other clouds whose variables are set as well: worth a warning, never a refusal.
     pub others: Vec<&'static str>,
 }
+
+/// The product that metrics of every serverless platform belong to.
+const SERVERLESS_PRODUCT: u32 = 1;
 
 /// Platforms and the variables that are all set there.
 type Conditions = [(Platform, &'static [&'static str])];
@@ -161,6 +164,21 @@ impl Platform {
             Self::LambdaMicroVm => "lambdamicrovm",
             Self::Local => return None,
         })
+    }
+
+    /// Numbers of product and category that metrics of this platform are accounted by (`facts/dogstatsd.md` §6);
+    /// `None` where nobody told them.
+    pub fn metric_origin(self) -> Option<(u32, u32)> {
+        let category = match self {
+            Self::AppService => 35,
+            // A function of the second generation is a Cloud Run service, which the reference takes it for.
+            Self::CloudRunService | Self::GoogleFunction => 36,
+            Self::ContainerApps => 37,
+            Self::AwsLambda => 38,
+            Self::AzureFunctions => 71,
+            Self::CloudRunJob | Self::AzureSpringApps | Self::LambdaMicroVm | Self::Local => return None,
+        };
+        Some((SERVERLESS_PRODUCT, category))
     }
 
     /// It has hosts that are worth a name. On the others the host is nobody's.

@@ -10,6 +10,21 @@ const UNKNOWN: &str = "unknown";
 /// Spans of Azure's gateway: they are not the function's (`facts/platforms.md` §3.1).
 const GATEWAY_SPAN: &str = "azure.apim";
 
+/// Tags that differ from instance to instance: on spans, not on metrics, where each value is a series
+/// (`facts/platforms.md` §3.2).
+const NOT_ON_METRICS: [&str; 10] = [
+    "container_id",
+    "gcr.container_id",
+    "gcrfx.container_id",
+    "gcrj.container_id",
+    "replica_name",
+    "aca.replica.name",
+    "gcrj.execution_name",
+    "gcrj.task_index",
+    "gcrj.task_attempt",
+    "gcrj.task_count",
+];
+
 /// Tags for everything that leaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
@@ -111,6 +126,41 @@ pub fn tags(
     tags
 }
 
+/// What a platform adds to metrics, each `key:value`: the mini agent's two tags of the origin where it stands in
+/// for the mini agent (`facts/dogstatsd.md` §3), else the wrapper's cloud tags but those of [`NOT_ON_METRICS`].
+///
+/// Tags that follow from settings are not among them.
+pub fn metric_tags(
+    platform: &Platform,
+    strings: &dyn Strings,
+    metadata: &Metadata,
+    face: Face,
+) -> Vec<String> {
+    let origin = platform.origin(face);
+    match (face, platform) {
+        (Face::Agent, Platform::Local) => Vec::new(),
+        (
+            Face::Agent,
+            Platform::AwsLambda
+            | Platform::AzureFunctions
+            | Platform::GoogleFunction
+            | Platform::AzureSpringApps,
+        ) => origin
+            .into_iter()
+            .flat_map(|name| [format!("origin:{name}"), format!("dd.origin:{name}")])
+            .collect(),
+        _ => {
+            let mut tags = cloud(*platform, &Variables(strings), metadata);
+            if let Some(origin) = origin {
+                tags.insert("origin".into(), origin.into());
+                tags.insert("_dd.origin".into(), origin.into());
+            }
+            tags.retain(|key, _| !NOT_ON_METRICS.contains(&key.as_str()));
+            tags.into_iter().map(|(key, value)| format!("{key}:{value}")).collect()
+        }
+    }
+}
+
 /// Name of the function, on platforms that run one.
 fn function_name(platform: Platform, read: &Variables<'_>) -> Option<String> {
     match platform {
@@ -143,6 +193,18 @@ fn wrapper(
     };
     tags.insert(version.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     tags.extend(identity.tags.iter().filter(|(_, value)| !value.is_empty()).cloned());
+    tags.extend(cloud(platform, read, metadata));
+    if let Some(origin) = platform.origin(face) {
+        tags.insert("origin".into(), origin.into());
+    }
+    // It is no span tag but the origin of the chunk (`facts/trace-intake.md` §5).
+    tags.remove("_dd.origin");
+    tags
+}
+
+/// What the cloud tells of itself.
+fn cloud(platform: Platform, read: &Variables<'_>, metadata: &Metadata) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
     match platform {
         Platform::CloudRunService => google(&mut tags, "gcr.", read, metadata),
         Platform::GoogleFunction => google(&mut tags, "gcrfx.", read, metadata),
@@ -161,11 +223,6 @@ fn wrapper(
             tags.insert("local".into(), "true".into());
         }
     }
-    if let Some(origin) = platform.origin(face) {
-        tags.insert("origin".into(), origin.into());
-    }
-    // It is no span tag but the origin of the chunk (`facts/trace-intake.md` §5).
-    tags.remove("_dd.origin");
     tags
 }
 

@@ -433,3 +433,99 @@ fn hosts_have_names_where_there_are_hosts() {
     let named = Probe::of_this_system().hostname;
     assert!(named.is_none_or(|name| crate::config::parse::host_name(&name).is_ok()));
 }
+
+fn on_metrics(platform: Platform, face: Face, pairs: &[(&str, &str)]) -> Vec<String> {
+    metric_tags(&platform, &strings(pairs), &metadata(), face)
+}
+
+#[test]
+fn metrics_of_functions_carry_the_mini_agents_two_tags() {
+    for (platform, name) in [
+        (Platform::AwsLambda, "lambda"),
+        (Platform::AzureFunctions, "azurefunction"),
+        (Platform::GoogleFunction, "cloudfunction"),
+        (Platform::AzureSpringApps, "azurespringapp"),
+    ] {
+        let expected = [format!("origin:{name}"), format!("dd.origin:{name}")];
+        assert_eq!(on_metrics(platform, Face::Agent, &[]), expected);
+    }
+}
+
+#[test]
+fn metrics_of_cloud_run_carry_the_wrappers_tags_without_the_instance() {
+    let pairs = &[("K_SERVICE", "svc"), ("K_REVISION", "svc-1"), ("K_CONFIGURATION", "svc-c")];
+    let expected = [
+        "_dd.origin:cloudrun",
+        "configuration_name:svc-c",
+        "gcr.configuration_name:svc-c",
+        "gcr.location:europe-west1",
+        "gcr.project_id:proj",
+        "gcr.resource_name:projects/proj/locations/europe-west1/services/svc",
+        "gcr.revision_name:svc-1",
+        "gcr.service_name:svc",
+        "location:europe-west1",
+        "origin:cloudrun",
+        "project_id:proj",
+        "revision_name:svc-1",
+        "service_name:svc",
+    ];
+    for face in [Face::Agent, Face::Entrypoint] {
+        assert_eq!(on_metrics(Platform::CloudRunService, face, pairs), expected);
+    }
+}
+
+#[test]
+fn no_metric_carries_a_tag_that_differs_between_instances_or_comes_from_settings() {
+    let pairs = &[
+        ("K_SERVICE", "s"),
+        ("CLOUD_RUN_JOB", "j"),
+        ("CLOUD_RUN_EXECUTION", "j-x"),
+        ("CLOUD_RUN_TASK_INDEX", "1"),
+        ("CLOUD_RUN_TASK_ATTEMPT", "0"),
+        ("CLOUD_RUN_TASK_COUNT", "3"),
+        ("CONTAINER_APP_NAME", "c"),
+        ("CONTAINER_APP_REPLICA_NAME", "c-1"),
+        ("DD_SERVERLESS_COMPAT_VERSION", "1.0.0"),
+    ];
+    let mut removed = 0;
+    for platform in Platform::ALL {
+        let tags = on_metrics(platform, Face::Entrypoint, pairs);
+        let keys: Vec<&str> = tags.iter().map(|tag| tag.split_once(':').unwrap().0).collect();
+        let spans = tagged(platform, Face::Entrypoint, pairs).span;
+        removed +=
+            spans.iter().filter(|(key, _)| key.ends_with("container_id") || key.contains("replica")).count();
+        for bad in ["container_id", "replica", "execution_name", "gcrj.task_", "datadog", "compat", "team"] {
+            assert!(!keys.iter().any(|key| key.contains(bad)), "{platform:?}: {tags:?}");
+        }
+        for unified in ["env", "service", "version"] {
+            assert!(!keys.contains(&unified), "{platform:?}: {tags:?}");
+        }
+        let origin = platform.origin(Face::Entrypoint).map(|origin| format!("origin:{origin}"));
+        assert!(origin.is_none_or(|origin| tags.contains(&origin)), "{platform:?}: {tags:?}");
+    }
+    assert!(removed >= 8, "the spans have them: {removed}");
+}
+
+#[test]
+fn metrics_of_a_plain_host_get_nothing_from_the_agent() {
+    assert_eq!(on_metrics(Platform::Local, Face::Agent, &[]), [] as [String; 0]);
+    assert_eq!(on_metrics(Platform::Local, Face::Entrypoint, &[]), ["local:true"]);
+}
+
+#[test]
+fn l54_metrics_are_accounted_by_platform_where_the_number_is_known() {
+    for platform in Platform::ALL {
+        let category = match platform {
+            Platform::AppService => 35,
+            Platform::GoogleFunction | Platform::CloudRunService => 36,
+            Platform::ContainerApps => 37,
+            Platform::AwsLambda => 38,
+            Platform::AzureFunctions => 71,
+            Platform::CloudRunJob | Platform::AzureSpringApps | Platform::LambdaMicroVm | Platform::Local => {
+                assert_eq!(platform.metric_origin(), None, "{platform:?}");
+                continue;
+            }
+        };
+        assert_eq!(platform.metric_origin(), Some((1, category)), "{platform:?}");
+    }
+}

@@ -258,7 +258,10 @@ mod tests {
     fn the_columns_of_a_group_line_up() {
         let text = findings(&[KEY]).text();
         for group in text.split("\n\n") {
-            let ends = group.lines().filter(|line| line.ends_with("  default")).map(str::len);
+            // Longer values push their source to the right.
+            let is_long = |line: &&str| line.chars().count() > 40 + VALUE_COLUMN_MAX_CHARACTERS + 9;
+            let ends =
+                group.lines().filter(|line| line.ends_with("  default") && !is_long(line)).map(str::len);
             let ends: std::collections::BTreeSet<usize> = ends.collect();
             assert!(ends.len() <= 1, "{group}");
         }
@@ -328,7 +331,7 @@ mod tests {
             ("dd_site", "x"),
             ("LASTLIGHT_MEMROY", "x"),
             ("LASTLIGHT_MAGIC", "x"),
-            ("DD_DOGSTATSD_PORT", "x"),
+            ("DD_DOGSTATSD_QUEUE_SIZE", "x"),
             ("DD_DOGSTATSD_PROT", "x"),
             ("DD_TRACE_SAMPLE_RATE", "x"),
             ("DD_LOGS_INJECTION", "x"),
@@ -350,7 +353,7 @@ mod tests {
             ]
         );
         assert_eq!(found.names.unknown, ["LASTLIGHT_MAGIC"]);
-        assert_eq!(found.names.not_used, ["DD_DOGSTATSD_PORT"]);
+        assert_eq!(found.names.not_used, ["DD_DOGSTATSD_QUEUE_SIZE"]);
         assert_eq!(found.names.tracers, 2);
         assert!(found.errors.is_empty(), "a slip is no error: the name may be another program's");
         assert!(found.text().contains("DD_STIE is not known: did you mean DD_SITE?"));

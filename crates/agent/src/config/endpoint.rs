@@ -140,8 +140,6 @@ pub struct EvpProxy {
     pub target: EvpTarget,
     /// Key, when it is not `Config::api_key`.
     pub api_key: Option<Secret>,
-    /// Where they go as well, with its key.
-    pub additional: Vec<(EvpTarget, Secret)>,
     /// Application key for requests with `X-Datadog-NeedsAppKey: true`.
     pub application_key: Option<Secret>,
     /// Biggest request body.
@@ -155,6 +153,10 @@ pub struct EvpProxy {
 pub struct Endpoints {
     /// Base of `/api/v0.2/traces`, `/api/v0.2/stats` and `/api/v0.1/pipeline_stats`.
     pub traces: Destination,
+    /// Base of `/api/v2/series`, `/api/beta/sketches` and `/api/v1/check_run`.
+    pub metrics: Destination,
+    /// Base of `/intake/`.
+    pub events: Destination,
     /// Whole URL of profiles.
     pub profiling: Destination,
     /// Base of the tracers' telemetry; the path of the request is added.
@@ -195,6 +197,10 @@ impl Endpoints {
         let flare_host = if site.split('.').count() > 2 { site.to_owned() } else { format!("app.{site}") };
         Self {
             traces: Destination::only(url("trace.agent", "")),
+            // The reference sends both to `<its version>-app.agent.<site>`, a name that changes with each release
+            // and breaks egress lists. These two names stay.
+            metrics: Destination::only(url("api", "")),
+            events: Destination::only(url("app", "")),
             profiling: Destination::only(url("intake.profile", PROFILING_PATH)),
             telemetry: Some(Destination::only(url("instrumentation-telemetry-intake", ""))),
             debugger_logs: Destination::only(url("http-intake.logs", DEBUGGER_LOGS_PATH)),
@@ -214,6 +220,8 @@ impl Endpoints {
         let at = |path: &str| if path.is_empty() { base.clone() } else { BaseUrl(base.join(path)) };
         Self {
             traces: Destination::only(at("")),
+            metrics: Destination::only(at("")),
+            events: Destination::only(at("")),
             profiling: Destination::only(at(PROFILING_PATH)),
             telemetry: Some(Destination::only(at(""))),
             debugger_logs: Destination::only(at(DEBUGGER_LOGS_PATH)),
@@ -231,7 +239,6 @@ impl EvpProxy {
         Self {
             target,
             api_key: None,
-            additional: Vec::new(),
             application_key: None,
             body_max_bytes: model::limits::EVP_BODY_MAX_BYTES,
             timeout: EVP_TIMEOUT,
@@ -300,6 +307,8 @@ mod tests {
     fn the_hosts_are_the_references() {
         let endpoints = Endpoints::of_site("us3.datadoghq.com");
         assert_eq!(endpoints.traces.main.url.as_str(), "https://trace.agent.us3.datadoghq.com");
+        assert_eq!(endpoints.metrics.main.url.as_str(), "https://api.us3.datadoghq.com");
+        assert_eq!(endpoints.events.main.url.as_str(), "https://app.us3.datadoghq.com");
         assert_eq!(
             endpoints.profiling.main.url.as_str(),
             "https://intake.profile.us3.datadoghq.com/api/v2/profile"

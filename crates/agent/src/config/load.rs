@@ -1,12 +1,14 @@
 //! From what was said to what it means.
 
+mod dogstatsd;
+
 use super::endpoint::{DEBUGGER_LOGS_PATH, DEBUGGER_PATH, OPENLINEAGE_PATH, PROFILING_PATH, url_or_site};
 use super::reader::Reader;
 use super::source::Strings;
 use super::table::{self, Kind, Setting};
 use super::{
     BaseUrl, Compression, CompressionKind, Config, ConfigError, Destination, Endpoint, Endpoints, EvpTarget,
-    Identity, Receiver, Source, StatsMode, parse,
+    Identity, Receiver, StatsMode, parse,
 };
 use crate::forward::proxy::{Proxy, ProxySettings};
 use crate::forward::tls::{MinimumTls, TlsSettings};
@@ -40,12 +42,14 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         let rest = site.trim_start_matches("app.");
         reader.warnings.push(format!("DD_SITE={site}: the site is probably {rest}, without app."));
     }
+    let (bind, bind_address) = bind(reader);
+    let receiver = receiver(reader, bind_address);
     let config = Config {
+        dogstatsd: dogstatsd::read(reader, bind, &receiver, &identity, detection.platform),
+        receiver,
         api_key: reader.optional(&table::DD_API_KEY, parse::secret),
         endpoints: endpoints(reader, &site),
         site,
-        receiver: receiver(reader),
-        dogstatsd: super::DogStatsD::default(),
         stats: stats_mode(reader, &process),
         process,
         identity,
@@ -118,30 +122,50 @@ fn identity(reader: &mut Reader<'_>, detection: &Detection, probe: &Probe) -> Id
     }
 }
 
-fn receiver(reader: &mut Reader<'_>) -> Receiver {
+/// Where listeners bind, as `DD_BIND_HOST` says it.
+#[derive(Clone, Copy, Debug)]
+enum Bind {
+    /// Nothing was said, or `localhost`: loopback of each family.
+    Loopback,
+    /// One address.
+    Only(IpAddr),
+}
+
+fn bind(reader: &mut Reader<'_>) -> (Bind, IpAddr) {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let bind = reader.optional(&table::DD_BIND_HOST, |text| {
+        let address = parse::bind_host(text)?;
+        Ok(if text.eq_ignore_ascii_case("localhost") { Bind::Loopback } else { Bind::Only(address) })
+    });
+    match bind {
+        Some(Bind::Only(address)) if reader.is_set(&table::DD_BIND_HOST) => (Bind::Only(address), address),
+        _ => (Bind::Loopback, localhost),
+    }
+}
+
+/// A port; 0 is one too, and means none.
+fn port(text: &str) -> Result<u16, parse::Why> {
+    text.parse().map_err(|_| "it is no port".to_owned())
+}
+
+fn receiver(reader: &mut Reader<'_>, bind: IpAddr) -> Receiver {
     let apm = reader.boolean(&table::DD_APM_ENABLED);
     let listens = reader.boolean(&table::DD_APM_RECEIVER_ENABLED);
-    let port = reader.value(&table::DD_APM_RECEIVER_PORT, |text| {
-        text.parse::<u16>().map_err(|_| "it is no port".to_owned())
-    });
-    let bind = reader.value(&table::DD_BIND_HOST, parse::bind_host);
+    let port = reader.value(&table::DD_APM_RECEIVER_PORT, port);
     let non_local = reader.boolean(&table::DD_APM_NON_LOCAL_TRAFFIC);
     if non_local {
-        reader.replace(&table::DD_BIND_HOST, "0.0.0.0", "by DD_APM_NON_LOCAL_TRAFFIC");
+        reader.replace(&table::DD_BIND_HOST, "0.0.0.0", "by DD_APM_NON_LOCAL_TRAFFIC, for the receiver");
     }
     let receiver = Receiver {
         enabled: apm && listens,
         port: Some(port).filter(|port| *port != 0),
         bind: if non_local { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { bind },
         socket: reader.optional(&table::DD_APM_RECEIVER_SOCKET, parse::socket),
-        pipe_name: reader.optional(&table::DD_APM_WINDOWS_PIPE_NAME, |text| {
-            Ok(text.strip_prefix(r"\\.\pipe\").unwrap_or(text).to_owned())
-        }),
+        pipe_name: reader.optional(&table::DD_APM_WINDOWS_PIPE_NAME, parse::pipe_name),
         body_max_bytes: reader.bytes(&table::DD_APM_MAX_PAYLOAD_SIZE),
         read_timeout: reader.duration(&table::DD_APM_RECEIVER_TIMEOUT),
         connections_max: usize::try_from(reader.integer(&table::DD_APM_MAX_CONNECTIONS))
             .unwrap_or(usize::MAX),
-        v1_endpoint: reader.boolean(&table::DD_APM_ENABLE_V1_TRACE_ENDPOINT),
     };
     if receiver.enabled
         && receiver.port.is_none()
@@ -323,10 +347,8 @@ fn sampling(reader: &mut Reader<'_>, has: &dyn Fn(&str) -> bool) -> SamplingConf
 fn stats_mode(reader: &mut Reader<'_>, process: &ProcessConfig) -> StatsMode {
     let asked = reader.optional(&table::DD_AGENT_STATS_COMPUTATION_ENABLED, parse::boolean);
     let disabled = reader.boolean(&table::DD_SERVERLESS_INIT_DISABLE_TRACE_STATS);
-    let by_backend = reader.boolean(&table::DD_SERVERLESS_INIT_ENABLE_BACKEND_TRACE_STATS);
     StatsMode {
-        computed_here: asked.unwrap_or(true) && !disabled && !by_backend,
-        by_backend,
+        computed_here: asked.unwrap_or(true) && !disabled,
         // A tracer that drops what it did not sample must have counted it; who wants the counting done here
         // needs every trace here (`facts/trace-intake.md` §2).
         client_drop_p0s: asked != Some(true) && process.sampling.probabilistic.is_none(),
@@ -350,6 +372,17 @@ fn endpoints(reader: &mut Reader<'_>, site: &str) -> Endpoints {
         None,
         |url| Ok(BaseUrl::new(url)?.or_path(PROFILING_PATH)),
     );
+    destination(
+        reader,
+        &mut endpoints.metrics,
+        [&table::DD_DD_URL, &table::DD_ADDITIONAL_ENDPOINTS],
+        None,
+        base,
+    );
+    if reader.is_set(&table::DD_DD_URL) {
+        endpoints.events.main.url = endpoints.metrics.main.url.clone();
+    }
+    endpoints.events.additional.clone_from(&endpoints.metrics.additional);
     let telemetry_enabled = reader.boolean(&table::DD_APM_TELEMETRY_ENABLED);
     if let Some(telemetry) = &mut endpoints.telemetry {
         let settings = [&table::DD_APM_TELEMETRY_DD_URL, &table::DD_APM_TELEMETRY_ADDITIONAL_ENDPOINTS];
@@ -432,18 +465,6 @@ fn events(reader: &mut Reader<'_>, endpoints: &mut Endpoints) {
         }
         evp.api_key = reader.optional(&table::DD_EVP_PROXY_CONFIG_API_KEY, parse::secret);
         evp.application_key = reader.optional(&table::DD_APP_KEY, parse::secret);
-        let parse_all = |text: &str| {
-            let pairs = parse::endpoint_map(text)?.into_iter();
-            pairs
-                .map(|(target, key)| {
-                    EvpTarget::new(&target)
-                        .map(|found| (found, key))
-                        .map_err(|why| format!("{target:?}: {why}"))
-                })
-                .collect()
-        };
-        let additional = reader.optional(&table::DD_EVP_PROXY_CONFIG_ADDITIONAL_ENDPOINTS, parse_all);
-        evp.additional = additional.unwrap_or_default();
         evp.body_max_bytes = reader.bytes(&table::DD_EVP_PROXY_CONFIG_MAX_PAYLOAD_SIZE);
         evp.timeout = reader.duration(&table::DD_EVP_PROXY_CONFIG_RECEIVER_TIMEOUT);
     }
@@ -494,10 +515,7 @@ fn tls(reader: &mut Reader<'_>) -> TlsSettings {
 
 fn exit_with_parent(reader: &mut Reader<'_>) -> bool {
     let said = reader.optional(&table::LASTLIGHT_EXIT_WITH_PARENT, parse::boolean);
-    let by_compat_layer = reader.said.iter().any(|said| {
-        std::ptr::eq(said.setting, &table::DD_SERVERLESS_COMPAT_VERSION)
-            && matches!(said.source, Source::Variable(_))
-    });
+    let by_compat_layer = reader.is_set(&table::DD_SERVERLESS_COMPAT_VERSION);
     if said.is_none() {
         let how = if by_compat_layer { "started by a compat layer" } else { "not started by a compat layer" };
         reader.replace_default(&table::LASTLIGHT_EXIT_WITH_PARENT, &by_compat_layer.to_string(), how);

@@ -13,7 +13,7 @@ pub mod secret;
 pub mod source;
 pub mod table;
 
-pub use dogstatsd::{DogStatsD, EolRequired, MetricsSettings, UdpAddress};
+pub use dogstatsd::{DogStatsD, EolRequired, UdpAddress};
 pub use endpoint::{BaseUrl, Destination, Endpoint, Endpoints, EvpProxy, EvpTarget};
 pub use parse::SocketAddress;
 pub use secret::Secret;
@@ -110,8 +110,6 @@ pub struct Receiver {
     pub read_timeout: Duration,
     /// Connections open at one time, over all transports.
     pub connections_max: usize,
-    /// `/v1.0/traces` is offered.
-    pub v1_endpoint: bool,
 }
 
 /// Who computes stats.
@@ -119,8 +117,6 @@ pub struct Receiver {
 pub struct StatsMode {
     /// We do, unless the tracer did.
     pub computed_here: bool,
-    /// The backend is asked to (tag `_dd.compute_stats`).
-    pub by_backend: bool,
     /// `/info` tells tracers that they may drop what they did not sample.
     pub client_drop_p0s: bool,
 }

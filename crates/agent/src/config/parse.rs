@@ -3,6 +3,7 @@
 use super::endpoint::BaseUrl;
 use super::secret::Secret;
 use pipeline::config::{ReplaceRule, TagRegexRule, TagRule};
+use pipeline::metrics::mapper;
 use regex::Regex;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub type Why = String;
 const SOCKET_PATH_MAX_BYTES: usize = 107;
 /// Longest host or domain name, in bytes (RFC 1035).
 const HOST_NAME_MAX_BYTES: usize = 253;
+/// How far a percentile may be from a whole percent: what decimal fractions lose in binary.
+const PERCENT_TOLERANCE: f64 = 1e-9;
 /// Longest label of a host name, in bytes.
 const LABEL_MAX_BYTES: usize = 63;
 
@@ -141,6 +144,12 @@ pub fn socket(text: &str) -> Result<SocketAddress, Why> {
     }
 }
 
+/// The name of a Windows pipe; `\\.\pipe\` in front is cut.
+pub fn pipe_name(text: &str) -> Result<String, Why> {
+    let name = text.strip_prefix(r"\\.\pipe\").unwrap_or(text);
+    if name.is_empty() { Err("the name after \\\\.\\pipe\\ is empty".into()) } else { Ok(name.to_owned()) }
+}
+
 /// Dot-separated labels of letters, digits and dashes.
 pub fn host_name(text: &str) -> Result<String, Why> {
     let bare = text.strip_suffix('.').unwrap_or(text);
@@ -228,6 +237,110 @@ pub fn list(text: &str) -> Result<Vec<String>, Why> {
 /// A JSON array of strings.
 pub fn json_list(text: &str) -> Result<Vec<String>, Why> {
     serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of strings: {error}"))
+}
+
+/// Words between commas or white space, or a JSON array of strings or numbers.
+pub fn word_list(text: &str) -> Result<Vec<String>, Why> {
+    use serde_json::Value;
+    if !text.starts_with('[') {
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        return Ok(words.map(str::to_owned).collect());
+    }
+    let values: Vec<Value> =
+        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array: {error}"))?;
+    let words = values.into_iter().map(|value| match value {
+        Value::String(word) if word.trim().is_empty() => Err("a text of the JSON array is empty".to_owned()),
+        Value::String(word) => Ok(word.trim().to_owned()),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(format!("{other} in the JSON array is neither text nor number")),
+    });
+    words.collect()
+}
+
+/// Letters, digits, `_` and `.`, a letter first; comes back with a dot at its end
+/// (`facts/dogstatsd.md` §3, §4).
+pub fn metric_namespace(text: &str) -> Result<String, Why> {
+    if !text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Err("it does not start with a letter".into());
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.')) {
+        Some(c) => Err(format!("it has {c:?}")),
+        None if text.ends_with('.') => Ok(text.to_owned()),
+        None => Ok(format!("{text}.")),
+    }
+}
+
+/// Percentiles as shares of 1, in whole percent: `0.95` is 95; each once.
+pub fn percentiles(text: &str) -> Result<Vec<u8>, Why> {
+    let mut percentiles = Vec::new();
+    for word in word_list(text)? {
+        let share: f64 = word.parse().map_err(|_| format!("{word:?} is not a number"))?;
+        let percent = share * 100.0;
+        if !(1.0 - PERCENT_TOLERANCE..=99.0 + PERCENT_TOLERANCE).contains(&percent) {
+            return Err(format!("{word} is not between 0.01 and 0.99"));
+        }
+        if (percent - percent.round()).abs() > PERCENT_TOLERANCE {
+            return Err(format!("{word} is no whole percent, and metrics are named by it"));
+        }
+        // Within 1 to 99, as was checked.
+        let percent = percent.round() as u8;
+        if !percentiles.contains(&percent) {
+            percentiles.push(percent);
+        }
+    }
+    Ok(percentiles)
+}
+
+/// The profiles of `DD_DOGSTATSD_MAPPER_PROFILES` (`facts/dogstatsd.md` §4). One bad rule is an error, as in
+/// replacements.
+pub fn mapper_profiles(text: &str) -> Result<Vec<mapper::Profile>, Why> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Profile {
+        name: String,
+        prefix: String,
+        mappings: Vec<Row>,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Row {
+        #[serde(rename = "match")]
+        pattern: String,
+        #[serde(default)]
+        match_type: MatchType,
+        name: String,
+        #[serde(default)]
+        tags: std::collections::BTreeMap<String, String>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum MatchType {
+        #[default]
+        #[serde(alias = "")]
+        Wildcard,
+        Regex,
+    }
+    let profiles: Vec<Profile> =
+        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of profiles: {error}"))?;
+    let checked = profiles.into_iter().enumerate().map(|(index, profile)| {
+        let place = format!("profile {}", index + 1);
+        if profile.prefix.is_empty() {
+            return Err(format!("{place}: \"prefix\" is empty; \"*\" is for all names"));
+        }
+        let mappings = profile.mappings.into_iter().map(|row| mapper::Mapping {
+            pattern: row.pattern,
+            match_type: match row.match_type {
+                MatchType::Wildcard => mapper::MatchType::Wildcard,
+                MatchType::Regex => mapper::MatchType::Regex,
+            },
+            name: row.name,
+            tags: row.tags.into_iter().collect(),
+        });
+        let mappings: Vec<_> = mappings.collect();
+        mapper::Profile::new(&profile.name, &profile.prefix, &mappings)
+            .map_err(|why| format!("{place}: {why}"))
+    });
+    checked.collect()
 }
 
 /// `key` or `key:value` rules.

@@ -130,6 +130,29 @@ impl<'a> Reader<'a> {
         self.optional(setting, parse).unwrap_or_else(|| setting.default.to_owned())
     }
 
+    /// Some of the words of the setting, in lower case, each once.
+    pub(super) fn some_of(&mut self, setting: &'static Setting) -> Vec<String> {
+        let Kind::SomeOf(words) = setting.kind else { unreachable!("{}", setting.name()) };
+        let parse = |text: &str| {
+            let mut given: Vec<String> = Vec::new();
+            for word in parse::word_list(&text.to_ascii_lowercase())? {
+                if !words.contains(&word.as_str()) {
+                    return Err(format!("{word:?} is none of the words"));
+                }
+                if !given.contains(&word) {
+                    given.push(word);
+                }
+            }
+            Ok(given)
+        };
+        self.optional(setting, parse).unwrap_or_default()
+    }
+
+    /// A variable said something, right or wrong.
+    pub(super) fn is_set(&mut self, setting: &'static Setting) -> bool {
+        self.last(setting).is_some_and(|said| matches!(said.source, Source::Variable(_)))
+    }
+
     /// An error that involves more than one setting.
     pub(super) fn conflict(&mut self, setting: &'static Setting, why: String) {
         let said = self.said.iter().rev().find(|said| std::ptr::eq(said.setting, setting));

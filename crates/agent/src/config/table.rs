@@ -49,7 +49,7 @@ pub enum Kind {
     Secret,
     /// A truth value.
     Bool,
-    /// A TCP port; 0 switches the listener off.
+    /// A port of TCP or UDP; 0 switches the listener off.
     Port,
     /// A whole number within bounds.
     Integer {
@@ -101,10 +101,22 @@ pub enum Kind {
     CertificateFile,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// Some words out of a list, between commas or spaces or as a JSON array.
+    SomeOf(&'static [&'static str]),
     /// A level of logging; nonsense means the default, with a warning (losses.md L68).
     LogLevel,
     /// `key:value` pairs between commas or spaces.
     Tags,
+    /// Tags between commas or spaces, or a JSON array of them.
+    TagList,
+    /// Beginnings of metric names, or whole ones, between commas or spaces or as a JSON array.
+    MetricNames,
+    /// Beginning of metric names.
+    MetricNamespace,
+    /// Percentiles as shares of 1, between commas or spaces or as a JSON array.
+    Percentiles,
+    /// A JSON array of mapper profiles.
+    MapperProfiles,
     /// Words between commas or spaces.
     Words,
     /// Words between spaces, or a JSON array of strings.
@@ -130,7 +142,7 @@ impl Kind {
             Self::Text => "any text",
             Self::Secret => "a key of visible ASCII characters without spaces",
             Self::Bool => "true or false (also 1, 0, t, f, yes, no, on, off)",
-            Self::Port => "a whole number from 0 to 65535 (0: no TCP listener)",
+            Self::Port => "a whole number from 0 to 65535 (0: no listener)",
             Self::Integer { min, max, unit } => {
                 return format!("a whole number from {min} to {max}{}", after(unit));
             }
@@ -161,8 +173,21 @@ impl Kind {
             Self::Socket => "an absolute path of at most 107 bytes, or @name for an abstract socket",
             Self::CertificateFile => "the path of a readable PEM file with at least one certificate",
             Self::Choice(words) => return words.join(", "),
+            Self::SomeOf(words) => {
+                return format!("{} between commas or spaces, or as a JSON array", words.join(", "));
+            }
             Self::LogLevel => "off, error (critical), warn (warning), info, debug, trace",
             Self::Tags => "key:value pairs between commas or spaces",
+            Self::TagList => "key:value pairs between commas or spaces, or a JSON array of them",
+            Self::MetricNames => "metric names between commas or spaces, or a JSON array of them",
+            Self::MetricNamespace => "letters, digits, _ and dots, a letter first",
+            Self::Percentiles => {
+                "numbers from 0.01 to 0.99 with two decimals, between commas or spaces or as a JSON array"
+            }
+            Self::MapperProfiles => {
+                "a JSON array such as [{\"name\":\"jobs\",\"prefix\":\"job.\",\"mappings\":[{\"match\":\"job.*.time\",\
+                 \"match_type\":\"wildcard\",\"name\":\"job.time\",\"tags\":{\"job\":\"$1\"}}]}] (or match_type regex)"
+            }
             Self::Words => "words between commas, else between spaces",
             Self::List => "words between spaces, or a JSON array of strings",
             Self::JsonList => "a JSON array of strings such as [\"a\",\"b\"]",
@@ -180,7 +205,7 @@ impl Kind {
     /// The type, in a word or two.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Text | Self::HostName | Self::Choice(_) => "text",
+            Self::Text | Self::HostName | Self::Choice(_) | Self::MetricNamespace => "text",
             Self::Secret => "key",
             Self::Bool => "boolean",
             Self::Port => "port",
@@ -194,9 +219,18 @@ impl Kind {
             Self::Socket => "socket",
             Self::CertificateFile => "file",
             Self::LogLevel => "level",
-            Self::Tags => "tags",
-            Self::Words | Self::List | Self::JsonList => "list",
-            Self::TagRules | Self::TagRegexRules | Self::Regexes | Self::ReplaceRules => "rules",
+            Self::Tags | Self::TagList => "tags",
+            Self::Words
+            | Self::List
+            | Self::JsonList
+            | Self::SomeOf(_)
+            | Self::MetricNames
+            | Self::Percentiles => "list",
+            Self::MapperProfiles
+            | Self::TagRules
+            | Self::TagRegexRules
+            | Self::Regexes
+            | Self::ReplaceRules => "rules",
             Self::EndpointMap => "endpoints",
         }
     }
@@ -273,7 +307,7 @@ pub fn markdown() -> String {
     }
     out.push_str(
         "\n## Known, and not used yet\n\n\
-         `lastlight check` knows these names and does not take them for misspelt ones. They have no effect on traces.\n\n",
+         `lastlight check` knows these names and does not take them for misspelt ones. They have no effect.\n\n",
     );
     for (reason, names) in known::NOT_USED {
         let names: Vec<String> = names.split_whitespace().map(|name| format!("`{name}`")).collect();

@@ -39,10 +39,9 @@ fn without_a_word_everything_is_the_references_default() {
             body_max_bytes: model::limits::REQUEST_BODY_MAX_BYTES,
             read_timeout: Duration::from_secs(5),
             connections_max: 2000,
-            v1_endpoint: false,
         }
     );
-    assert_eq!(config.stats, StatsMode { computed_here: true, by_backend: false, client_drop_p0s: true });
+    assert_eq!(config.stats, StatsMode { computed_here: true, client_drop_p0s: true });
     assert_eq!(config.endpoints, Endpoints::of_site("datadoghq.com"));
     assert_eq!(config.compression, Compression { kind: CompressionKind::Zstd, level: 1 });
     assert_eq!(config.flush_period, Duration::from_secs(1));
@@ -84,7 +83,8 @@ fn nonsense(kind: table::Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::Text | Kind::LogLevel | Kind::Tags | Kind::Words => return None,
         Kind::Secret => "kéy",
-        Kind::List | Kind::JsonList => "[1",
+        Kind::List | Kind::JsonList | Kind::TagList | Kind::MetricNames => "[1",
+        Kind::MapperProfiles => "[{}]",
         Kind::TagRules => "a :b",
         Kind::TagRegexRules => "a:(",
         Kind::Regexes => "ok,(",
@@ -293,7 +293,6 @@ fn endpoints_follow_their_variables() {
         ("DD_APM_TELEMETRY_ENABLED", "false"),
         ("DD_APM_DEBUGGER_API_KEY", "debugger-key"),
         ("DD_EVP_PROXY_CONFIG_DD_URL", "http://127.0.0.1:9000/"),
-        ("DD_EVP_PROXY_CONFIG_ADDITIONAL_ENDPOINTS", "{\"datadoghq.com\":\"evp-key\"}"),
         ("DD_OL_PROXY_CONFIG_ENABLED", "false"),
     ]);
     let traces = &config.endpoints.traces;
@@ -310,7 +309,6 @@ fn endpoints_follow_their_variables() {
     );
     let evp = config.endpoints.evp.unwrap();
     assert_eq!(evp.target.base("any"), "http://127.0.0.1:9000");
-    assert_eq!(evp.additional[0].0.base("s"), "https://s.datadoghq.com");
     assert_eq!(config.endpoints.openlineage, None);
 }
 
@@ -355,14 +353,13 @@ fn a_value_that_is_no_text_is_reported_not_lost() {
 
 #[test]
 fn who_computes_stats() {
-    for (pairs, computed_here, by_backend, client_drop_p0s) in [
-        (&[("DD_AGENT_STATS_COMPUTATION_ENABLED", "true")][..], true, false, false),
-        (&[("DD_AGENT_STATS_COMPUTATION_ENABLED", "false")], false, false, true),
-        (&[("DD_SERVERLESS_INIT_DISABLE_TRACE_STATS", "true")], false, false, true),
-        (&[("DD_SERVERLESS_INIT_ENABLE_BACKEND_TRACE_STATS", "true")], false, true, true),
-        (&[("DD_APM_PROBABILISTIC_SAMPLER_ENABLED", "true")], true, false, false),
+    for (pairs, computed_here, client_drop_p0s) in [
+        (&[("DD_AGENT_STATS_COMPUTATION_ENABLED", "true")][..], true, false),
+        (&[("DD_AGENT_STATS_COMPUTATION_ENABLED", "false")], false, true),
+        (&[("DD_SERVERLESS_INIT_DISABLE_TRACE_STATS", "true")], false, true),
+        (&[("DD_APM_PROBABILISTIC_SAMPLER_ENABLED", "true")], true, false),
     ] {
-        let expected = StatsMode { computed_here, by_backend, client_drop_p0s };
+        let expected = StatsMode { computed_here, client_drop_p0s };
         assert_eq!(loaded(pairs).stats, expected, "{pairs:?}");
     }
 }

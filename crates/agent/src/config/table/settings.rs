@@ -3,8 +3,9 @@
 use super::{Kind, Setting};
 use Kind::{
     BindHost, Bool, Bytes, CertificateFile, Choice, Decimal, Duration, EndpointMap, HostName, Integer,
-    JsonList, List, LogLevel, Port, ProxyUrl, Regexes, ReplaceRules, Secret, Site, Socket, TagRegexRules,
-    TagRules, Tags, Text, Url, UrlOrSite, Words,
+    JsonList, List, LogLevel, MapperProfiles, MetricNames, MetricNamespace, Percentiles, Port, ProxyUrl,
+    Regexes, ReplaceRules, Secret, Site, Socket, SomeOf, TagList, TagRegexRules, TagRules, Tags, Text, Url,
+    UrlOrSite, Words,
 };
 
 /// One row is: names, most important first; kind; default; meaning; who else honours it.
@@ -34,6 +35,7 @@ const TPS: Kind = Decimal { min: 0.0, max: 1_000_000.0, unit: "traces a second" 
 const TIMEOUT: Kind = Duration { min_ms: 10, max_ms: 600_000 };
 /// A smaller batch period only costs requests; a longer one than a minute is what a platform may kill.
 const PERIOD: Kind = Duration { min_ms: 10, max_ms: 60_000 };
+const SECONDS: Kind = Integer { min: 0, max: 86_400, unit: "seconds" };
 const MEMORY: Kind = Bytes { min: model::limits::MEMORY_MIN_BYTES as u64, max: 1 << 40 };
 const BODY: Kind = Bytes { min: 1_024, max: 1 << 32 };
 
@@ -55,14 +57,40 @@ settings! {
         DD_APM_RECEIVER_ENABLED: SWITCH, "true", "The receiver listens.", "a";
         DD_APM_RECEIVER_PORT | DD_RECEIVER_PORT: Port, "8126", "TCP port of the receiver; 0 for none.", "m a i";
         DD_APM_NON_LOCAL_TRAFFIC: SWITCH, "false", "Listen on all IPv4 addresses (0.0.0.0), whatever `DD_BIND_HOST` says.", "a i";
-        DD_BIND_HOST: BindHost, "127.0.0.1", "Address the receiver listens on.", "a i";
+        DD_BIND_HOST: BindHost, "127.0.0.1", "Address the receiver and DogStatsD listen on. Not set, DogStatsD takes ::1 too.", "a i";
         DD_APM_RECEIVER_SOCKET: Socket, "", "Unix socket of the receiver, next to TCP. No default here: the reference has one on Linux.", "a";
         DD_APM_WINDOWS_PIPE_NAME: Text, "", "Windows named pipe of the receiver, next to TCP; read, and used once Windows is supported.", "m a";
         DD_APM_MAX_PAYLOAD_SIZE: BODY, "26214400", "Biggest trace or stats request body. The mini agent has 10485760, fixed.", "a";
         DD_APM_RECEIVER_TIMEOUT: TIMEOUT, "5s", "How long a request's headers, and then each part of its body, may take.", "a";
         DD_APM_MAX_CONNECTIONS: Integer { min: 1, max: 1_000_000, unit: "connections" }, "2000", "Connections open at one time, over all transports.", "a";
-        DD_APM_ENABLE_V1_TRACE_ENDPOINT: SWITCH, "false", "Offer `/v1.0/traces` to tracers.", "a";
         DD_APM_FEATURES: Words, "", "Switches of the reference: big_resource, error_rare_sample_tracer_drop, probabilistic_sampler_full_trace_id, 429.", "a b";
+    }
+    "DogStatsD" {
+        DD_USE_DOGSTATSD: SWITCH, "true", "Metrics, events and service checks are accepted at all.", "m a i";
+        DD_DOGSTATSD_PORT: Port, "8125", "UDP port, on 127.0.0.1 and, where there is one, ::1; 0 for none.", "m a i";
+        DD_DOGSTATSD_NON_LOCAL_TRAFFIC: SWITCH, "false", "Listen on all addresses, IPv6 and IPv4, whatever `DD_BIND_HOST` says. The mini agent always listens on 0.0.0.0.", "a i";
+        DD_DOGSTATSD_SOCKET: Socket, "", "Unix datagram socket, next to UDP. No default here: the reference has one on Linux.", "a";
+        DD_DOGSTATSD_STREAM_SOCKET: Socket, "", "Unix stream socket, next to the others.", "a";
+        DD_DOGSTATSD_WINDOWS_PIPE_NAME | DD_DOGSTATSD_PIPE_NAME: Text, "", "Windows named pipe, next to UDP; read, and used once Windows is supported.", "m a";
+        DD_DOGSTATSD_BUFFER_SIZE: Bytes { min: 512, max: model::limits::METRIC_LINE_MAX_BYTES as u64 }, "8192", "Biggest datagram, or frame of a stream; of a bigger one the last line is dropped and counted.", "a b";
+        DD_DOGSTATSD_SO_RCVBUF: Bytes { min: 0, max: 1 << 30 }, "0", "Receive buffer of each socket; 0: 4MiB, or what the system grants of it. The reference takes what the system has.", "a b";
+        DD_DOGSTATSD_EOL_REQUIRED: SomeOf(&["udp", "uds", "named_pipe"]), "", "Transports on which a line counts only when a newline ends it.", "a";
+        DD_DOGSTATSD_TAGS: TagList, "", "Tags of metrics, events and service checks, after `DD_TAGS` and `DD_EXTRA_TAGS`.", "a i";
+    }
+    "Metrics" {
+        DD_STATSD_METRIC_NAMESPACE: MetricNamespace, "", "Put in front of metric names, with a dot between.", "m a b";
+        DD_STATSD_METRIC_NAMESPACE_BLACKLIST | DD_STATSD_METRIC_NAMESPACE_BLOCKLIST: MetricNames, "datadog.agent datadog.dogstatsd datadog.process datadog.trace_agent datadog.tracer activemq activemq_58 airflow cassandra confluent hazelcast hive ignite jboss jvm kafka presto sidekiq solr tomcat runtime", "Names that start so get no namespace; `[]` for none. The mini agent makes no exception.", "a b";
+        DD_STATSD_METRIC_BLOCKLIST | DD_METRIC_FILTERLIST: MetricNames, "", "Metrics that are discarded, by the name they would be sent under.", "a";
+        DD_STATSD_METRIC_BLOCKLIST_MATCH_PREFIX | DD_METRIC_FILTERLIST_MATCH_PREFIX: SWITCH, "false", "Discard names that start with one of these too.", "a";
+        DD_DOGSTATSD_MAPPER_PROFILES: MapperProfiles, "", "Rules that give metrics other names, and tags from parts of them; the first that fits wins. A bad rule stops the start.", "a";
+        DD_HISTOGRAM_AGGREGATES: SomeOf(&["max", "min", "median", "avg", "count", "sum"]), "max median avg count", "What is sent of histograms and timings; `[]` for none.", "a";
+        DD_HISTOGRAM_PERCENTILES: Percentiles, "0.95", "Percentiles that are sent of them; `[]` for none.", "a";
+        DD_HISTOGRAM_COPY_TO_DISTRIBUTION: SWITCH, "false", "Send histograms as distributions too.", "a";
+        DD_HISTOGRAM_COPY_TO_DISTRIBUTION_PREFIX: Text, "", "Put in front of the names of these.", "a";
+        DD_DOGSTATSD_EXPIRY_SECONDS: SECONDS, "300", "How long a counter that is not counted any more is sent as 0.", "a";
+        DD_DOGSTATSD_CONTEXT_EXPIRY_SECONDS: Integer { min: 1, max: 86_400, unit: "seconds" }, "20", "How long a metric without samples stays in memory (counters: longer by `DD_DOGSTATSD_EXPIRY_SECONDS`).", "a";
+        LASTLIGHT_METRIC_CONTEXTS: Integer { min: 100, max: 100_000_000, unit: "contexts" }, "1000000", "Different metrics with their tags at one time, as far as memory goes. Samples of further ones are dropped and counted. The mini agent has 10240, fixed.", "";
+        LASTLIGHT_METRIC_INSTANCE_TAG: Choice(&["auto", "true", "false"]), "auto", "Series of this agent carry a tag that tells it from other instances; without it the backend keeps one of several instances' equal series. It costs one series for each series and instance; distributions need none. auto: when there is no host name.", "";
     }
     "Rules" {
         DD_APM_REPLACE_TAGS: ReplaceRules, "", "Replacements in tags (`*`: all, `resource.name`: the resource). A bad rule stops the start.", "m a i b";
@@ -116,7 +144,6 @@ settings! {
     "Stats" {
         DD_AGENT_STATS_COMPUTATION_ENABLED: SWITCH, "", "Not set: stats are computed here unless the tracer did. true: tracers are also asked not to drop traces they did not sample. false: stats are not computed here. The mini agent computes none unless this is true.", "m";
         DD_SERVERLESS_INIT_DISABLE_TRACE_STATS: SWITCH, "false", "Compute no stats here.", "i";
-        DD_SERVERLESS_INIT_ENABLE_BACKEND_TRACE_STATS: SWITCH, "false", "Ask the backend to compute stats (tag `_dd.compute_stats`); none are computed here.", "i";
         DD_APM_COMPUTE_STATS_BY_SPAN_KIND: SWITCH, "true", "Count spans with a span kind even when they are not top level.", "a";
         DD_APM_PEER_TAGS_AGGREGATION: SWITCH, "true", "Tell peers apart in stats.", "a";
         DD_APM_PEER_SERVICE_AGGREGATION: SWITCH, "true", "Older name of that; either of the two switches it on.", "a";
@@ -125,6 +152,8 @@ settings! {
     "Delivery" {
         DD_APM_DD_URL: Url, "", "Where traces, stats and data streams go instead of `https://trace.agent.<site>`.", "m a i b";
         DD_APM_ADDITIONAL_ENDPOINTS: EndpointMap, "", "Where traces, stats and data streams go as well.", "a i b";
+        DD_DD_URL | DD_URL: Url, "", "Where metrics, service checks and events go instead of `https://api.<site>` and, for events, `https://app.<site>`. The reference's host names change with each of its releases; these do not.", "a i b";
+        DD_ADDITIONAL_ENDPOINTS: EndpointMap, "", "Where metrics, service checks and events go as well.", "a i b";
         DD_APM_PROFILING_DD_URL: Url, "", "Where profiles go instead of `https://intake.profile.<site>/api/v2/profile`. Without a path, that path is added, as the mini agent does.", "m a";
         DD_APM_PROFILING_ADDITIONAL_ENDPOINTS: EndpointMap, "", "Where profiles go as well.", "a";
         DD_APM_TELEMETRY_ENABLED: SWITCH, "true", "Offer the tracers' telemetry route.", "a";
@@ -142,7 +171,6 @@ settings! {
         DD_EVP_PROXY_CONFIG_ENABLED: SWITCH, "true", "Offer the `/evp_proxy` routes.", "a";
         DD_EVP_PROXY_CONFIG_DD_URL: UrlOrSite, "", "Domain events go to instead of the site (`https://<subdomain>.<domain>`); a full URL takes all of them as it is.", "a";
         DD_EVP_PROXY_CONFIG_API_KEY: Secret, "", "Key for them, instead of `DD_API_KEY`.", "a";
-        DD_EVP_PROXY_CONFIG_ADDITIONAL_ENDPOINTS: EndpointMap, "", "Where they go as well: domains or URLs.", "a";
         DD_EVP_PROXY_CONFIG_MAX_PAYLOAD_SIZE: BODY, "10000000", "Biggest body of one such request.", "a";
         DD_EVP_PROXY_CONFIG_RECEIVER_TIMEOUT: TIMEOUT, "30s", "How long one such request may take.", "a";
         DD_APP_KEY: Secret, "", "Application key, added to events that ask for it.", "a";
@@ -150,7 +178,7 @@ settings! {
         DD_OL_PROXY_CONFIG_DD_URL: UrlOrSite, "", "Domain or URL lineage goes to instead of `https://data-obs-intake.<site>/api/v1/lineage`.", "a";
         DD_OL_PROXY_CONFIG_API_KEY: Secret, "", "Key for it, instead of `DD_API_KEY`.", "a";
         LASTLIGHT_FLUSH_PERIOD: PERIOD, "1s", "Longest time a trace waits for its batch. The reference has 5 s: a program that lives for seconds should not risk them.", "";
-        LASTLIGHT_COMPRESSION: Choice(&["zstd", "gzip", "none"]), "zstd", "Compression of traces.", "";
+        LASTLIGHT_COMPRESSION: Choice(&["zstd", "gzip", "none"]), "zstd", "Compression of traces and metrics.", "";
         DD_APM_CONFIG_COMPRESSION_LEVEL: Integer { min: -7, max: 22, unit: "(gzip: 0 to 9)" }, "1", "Level of it; 1 is the fastest of the usual ones, below it are faster and larger ones.", "b";
     }
     "Proxy and TLS" {

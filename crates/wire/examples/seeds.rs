@@ -9,6 +9,7 @@ mod support;
 
 use std::path::Path;
 
+use lastlight_wire::intake::{series, sketches};
 use lastlight_wire::sketch;
 use lastlight_wire::stats::encode_stats_payload;
 use lastlight_wire::traces::Format;
@@ -16,6 +17,7 @@ use model::sketch::Sketch;
 use model::stats::StatsPayload;
 use model::{Bump, limits};
 use prost::Message as _;
+use support::metrics::{FULL_DISTRIBUTION, FULL_SERIES};
 use support::stats::{client, full_client, full_sketch, full_stats_payload, prost_sketch};
 use support::{Span, TraceChunk, TracerPayload, body, decode, encode, full_payload};
 
@@ -111,4 +113,36 @@ fn main() {
         &prost_sketch(&Sketch { zero_count: 1.0, ..Sketch::default() }).encode_to_vec(),
     );
     seed("ddsketch", "empty_bins", &[b"\x12\x80\x02".as_slice(), &[0x0a, 0].repeat(128)].concat());
+
+    // DogStatsD and metrics.
+    seed(
+        "dogstatsd",
+        "metrics",
+        b"shop.requests:1|c|#env:prod,service:shop\nshop.pool:17.5|g|@0.5|T1700000000|c:ci-1|e:it-1|card:low\r\n\
+          shop.duration:1:2.5::3e-2|d|#\nshop.query:0x1p-3|h\nshop.users:a:b|s\nshop.wait:1_0|ms|@1e-9\n",
+    );
+    seed(
+        "dogstatsd",
+        "event",
+        b"_e{5,10}:title|one\\ntw\xffo|d:17|h:web|k:key|p:low|s:chef|t:error|#a:1,b|x:y",
+    );
+    seed("dogstatsd", "check", b"_sc|db.up|2|d:17|h:web|#a:1,b|m:no\xff answer");
+    seed(
+        "dogstatsd",
+        "wrong",
+        b"x\n:1|c\nx:|c\nx:1|\nx:1|q\nx:nan|g\nx:1|c|@2\nx:1|c|T0\n_e{9,9}:a|b\n_sc|x|4",
+    );
+    let mut bytes = Vec::new();
+    series::encode(&FULL_SERIES, &mut bytes);
+    write("testdata", "series.bin", &bytes);
+    seed("series", "full", &bytes);
+    seed("series", "cut", &bytes[..bytes.len() / 2]);
+    seed("series", "empty_series", &[0x0a, 0].repeat(256));
+    bytes.clear();
+    sketches::encode(&FULL_DISTRIBUTION, &mut bytes);
+    write("testdata", "sketches.bin", &bytes);
+    seed("sketches", "full", &bytes);
+    seed("sketches", "cut", &bytes[..bytes.len() / 2]);
+    seed("sketches", "empty_sketches", &[0x0a, 0].repeat(256));
+    seed("sketches", "not_packed", b"\x0a\x0a\x3a\x08\x38\x03\x38\x04\x40\x05\x40\x06");
 }

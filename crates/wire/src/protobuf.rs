@@ -88,8 +88,9 @@ pub(crate) fn bytes_field(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a field of bytes or text, also when it is empty: one of several, which count.
 #[inline]
-fn bytes_field_always(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn bytes_field_always(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.len() < 0x80 {
         out.extend_from_slice(&[tag(field, Wire::Bytes), bytes.len() as u8]);
     } else {
@@ -97,6 +98,19 @@ fn bytes_field_always(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
         varint(bytes.len() as u64, out);
     }
     out.extend_from_slice(bytes);
+}
+
+/// Appends a field of text that is put together of parts, unless all are empty.
+#[inline]
+pub(crate) fn joined_field(field: u8, parts: &[&str], out: &mut Vec<u8>) {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    if length > 0 {
+        out.push(tag(field, Wire::Bytes));
+        varint(length as u64, out);
+        for part in parts {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
 }
 
 /// Bytes that [`bytes_field`] appends.

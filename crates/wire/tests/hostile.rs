@@ -48,7 +48,7 @@ impl Numbers {
 fn mutate(body: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
     // Markers of the formats, and numbers at the edges of their widths.
     const BYTES: &[u8] =
-        b"\x00\x01\x7f\x80\x90\xa0\xc0\xc1\xc4\xc6\xca\xcb\xcf\xd3\xd9\xdb\xdd\xde\xdf\xff\x0a\x12[]{}\",\\:";
+        b"\x00\x01\x7f\x80\x90\xa0\xc0\xc1\xc4\xc6\xca\xcb\xcf\xd3\xd9\xdb\xdd\xde\xdf\xff\x0a\x12[]{}\",\\:|#@.-e_\n";
     for _ in 0..=numbers.below(4) {
         let at = numbers.below(body.len() + 1);
         match numbers.below(8) {

@@ -3,6 +3,8 @@
 mod agent_payload;
 pub mod checks;
 pub mod events;
+mod json;
+mod metadata;
 pub mod series;
 pub mod sketches;
 pub mod traces;

@@ -1,10 +1,15 @@
 //! What must hold of every decoder, whatever the bytes: it returns, its memory is bounded, and what it
 //! accepted it can write and read again. The fuzz targets and the replay in `tests/hostile.rs` share these.
 
+use lastlight_wire::ErrorKind;
+use lastlight_wire::dogstatsd::{self, Message};
 use lastlight_wire::intake::traces::{AgentHeader, TraceEncoder, agent_header, decode_agent_payload};
+use lastlight_wire::intake::{series, sketches};
 use lastlight_wire::sketch;
 use lastlight_wire::stats::{decode_client_stats, decode_stats_payload, encode_stats_payload};
 use lastlight_wire::traces::{Format, TraceReader};
+use model::limits::METRIC_LINE_MAX_BYTES;
+use model::metric::{Distribution, Identity, Series, SeriesType, SketchPoint};
 use model::stats::StatsPayload;
 use model::{Bump, Payload};
 
@@ -15,7 +20,7 @@ const ARENA_BYTES: usize = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its directory of seeds.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 12] = [
     ("v04", v04),
     ("v04_round_trip", v04_round_trip),
     ("v05", v05),
@@ -25,6 +30,9 @@ pub const ALL: [(&str, Target); 9] = [
     ("stats_payload", stats_payload),
     ("agent_payload", agent_payload),
     ("ddsketch", ddsketch),
+    ("dogstatsd", dogstatsd),
+    ("series", series),
+    ("sketches", sketches),
 ];
 
 pub fn v04(body: &[u8]) {
@@ -141,6 +149,128 @@ pub fn ddsketch(body: &[u8]) {
             sketch::decode(&written).expect("our own encoding") == sketch,
             "the sketch changed on its way"
         );
+    }
+}
+
+/// A packet of lines, and the packet as one line, since over HTTP nothing bounds a line but the parser.
+pub fn dogstatsd(packet: &[u8]) {
+    let mut read = 0;
+    for line in dogstatsd::lines(packet) {
+        assert!(!line.is_empty() && !line.contains(&b'\n'));
+        read += line.len();
+        dogstatsd_line(line);
+    }
+    assert!(read <= packet.len());
+    dogstatsd_line(packet);
+}
+
+fn dogstatsd_line(line: &[u8]) {
+    let Ok(message) = dogstatsd::parse(line) else { return };
+    match &message {
+        Message::Metric(metric) => {
+            assert!(!metric.name.is_empty() && !metric.values.is_empty());
+            assert!(metric.rate > 0.0 && metric.rate <= 1.0);
+            assert!(metric.timestamp.is_none_or(|seconds| seconds > 0));
+            let mut numbers = Vec::new();
+            if metric.numbers(&mut numbers).is_ok() {
+                assert!(!numbers.is_empty() && numbers.iter().all(|number| number.is_finite()));
+            }
+            // At least a digit each, and a colon between.
+            assert!(numbers.len() <= metric.values.len().div_ceil(2));
+        }
+        // What is replaced takes three bytes for one.
+        Message::Event(event) => assert!(event.title.len() + event.text.len() <= 3 * line.len()),
+        Message::ServiceCheck(check) => assert!(check.status < 4 && check.message.len() <= 3 * line.len()),
+    }
+    let mut printed = Vec::new();
+    dogstatsd::print(&message, &mut printed);
+    if printed.len() <= METRIC_LINE_MAX_BYTES {
+        assert!(
+            dogstatsd::parse(&printed).expect("our own line") == message,
+            "the message changed on its way"
+        );
+    }
+}
+
+pub fn series(body: &[u8]) {
+    let Ok(all) = series::decode(body) else { return };
+    let written = encode_series(&all);
+    if let Some(again) = again(series::decode(&written)) {
+        assert_eq!(again.len(), all.len());
+        assert!(encode_series(&again) == written, "the series changed on their way");
+    }
+}
+
+fn encode_series(all: &[series::OwnedSeries]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for owned in all {
+        let resources: Vec<_> = owned.resources.iter().map(|(kind, name)| (&**kind, &**name)).collect();
+        let tags: Vec<_> = owned.tags.iter().map(String::as_str).collect();
+        let series = Series {
+            identity: Identity {
+                name: ["", &owned.name, ""],
+                host: "",
+                resources: &resources,
+                tags: &tags,
+                origin: owned.origin,
+            },
+            series_type: owned.series_type.unwrap_or(SeriesType::Gauge),
+            interval: u32::try_from(owned.interval).unwrap_or(0),
+            points: &owned.points,
+        };
+        series::encode(&series, &mut out);
+    }
+    out
+}
+
+pub fn sketches(body: &[u8]) {
+    let Ok(all) = sketches::decode(body) else { return };
+    let written = encode_sketches(&all);
+    if let Some(again) = again(sketches::decode(&written)) {
+        assert_eq!(again.len(), all.len());
+        assert!(encode_sketches(&again) == written, "the sketches changed on their way");
+    }
+}
+
+fn encode_sketches(all: &[sketches::OwnedDistribution]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for owned in all {
+        let tags: Vec<_> = owned.tags.iter().map(String::as_str).collect();
+        let points: Vec<_> = owned
+            .points
+            .iter()
+            .map(|point| SketchPoint {
+                timestamp: point.timestamp,
+                count: point.count,
+                min: point.min,
+                max: point.max,
+                average: point.average,
+                sum: point.sum,
+                keys: &point.keys,
+                counts: &point.counts,
+            })
+            .collect();
+        let identity = Identity {
+            name: ["", &owned.name, ""],
+            host: &owned.host,
+            resources: &[],
+            tags: &tags,
+            origin: owned.origin,
+        };
+        sketches::encode(&Distribution { identity, points: &points }, &mut out);
+    }
+    out
+}
+
+/// What was read of our own encoding, unless it is too big: without what was passed over, the body is shorter, and so
+/// is the memory it may take.
+fn again<T>(read: Result<T, lastlight_wire::DecodeError>) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) => {
+            assert_eq!(error.kind, ErrorKind::TooLarge, "{error}");
+            None
+        }
     }
 }
 

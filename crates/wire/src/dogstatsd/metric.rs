@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 use model::metric::MetricType;
 
 use super::LineError;
-use super::number::number;
+use super::number::{first_number, integer, number};
 
 /// Samples of one metric, as slices of its line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,14 +39,14 @@ impl Metric<'_> {
     pub fn numbers(&self, out: &mut Vec<f64>) -> Result<(), LineError> {
         out.clear();
         let mut rest = self.values;
-        while let Some(end) = memchr(b':', rest) {
-            if end > 0 {
-                out.push(number(&rest[..end])?);
+        while !rest.is_empty() {
+            if rest[0] == b':' {
+                rest = &rest[1..];
+                continue;
             }
-            rest = &rest[end + 1..];
-        }
-        if !rest.is_empty() {
-            out.push(number(rest)?);
+            let value;
+            (value, rest) = first_number(rest)?;
+            out.push(value);
         }
         if out.is_empty() { Err(LineError::NoValue) } else { Ok(()) }
     }
@@ -59,21 +59,19 @@ pub(super) fn parse(line: &[u8]) -> Result<Metric<'_>, LineError> {
         return Err(LineError::NoName);
     }
     let (name, rest) = (&line[..name_end], &line[name_end + 1..]);
-    let Some(values_end) = memchr(b'|', rest) else { return Err(LineError::NoType) };
+    // Values are mostly so short that a call costs more than a look at each byte.
+    let Some(values_end) = rest.iter().position(|byte| *byte == b'|') else { return Err(LineError::NoType) };
     if values_end == 0 {
         return Err(LineError::NoValue);
     }
     let (values, rest) = (&rest[..values_end], &rest[values_end + 1..]);
-    let (letters, mut rest) = field(rest);
-    let metric_type = match letters {
-        b"g" => MetricType::Gauge,
-        b"c" => MetricType::Count,
-        b"h" => MetricType::Histogram,
-        b"d" => MetricType::Distribution,
-        b"ms" => MetricType::Timing,
-        b"s" => MetricType::Set,
-        b"" => return Err(LineError::NoType),
-        _ => return Err(LineError::UnknownType),
+    let (metric_type, mut rest) = match rest {
+        [letter] => (of_letters(&[*letter])?, None),
+        [letter, b'|', rest @ ..] => (of_letters(&[*letter])?, Some(rest)),
+        _ => {
+            let (letters, rest) = field(rest);
+            (of_letters(letters)?, rest)
+        }
     };
     let mut metric = Metric {
         name,
@@ -95,6 +93,20 @@ pub(super) fn parse(line: &[u8]) -> Result<Metric<'_>, LineError> {
 }
 
 #[inline]
+fn of_letters(letters: &[u8]) -> Result<MetricType, LineError> {
+    match letters {
+        b"g" => Ok(MetricType::Gauge),
+        b"c" => Ok(MetricType::Count),
+        b"h" => Ok(MetricType::Histogram),
+        b"d" => Ok(MetricType::Distribution),
+        b"ms" => Ok(MetricType::Timing),
+        b"s" => Ok(MetricType::Set),
+        b"" => Err(LineError::NoType),
+        _ => Err(LineError::UnknownType),
+    }
+}
+
+#[inline]
 fn optional<'a>(metric: &mut Metric<'a>, field: &'a [u8]) -> Result<(), LineError> {
     match field {
         [b'#', tags @ ..] => metric.tags = tags,
@@ -104,7 +116,7 @@ fn optional<'a>(metric: &mut Metric<'a>, field: &'a [u8]) -> Result<(), LineErro
                 _ => return Err(LineError::BadRate),
             }
         }
-        [b'T', seconds @ ..] => match super::number::integer(seconds) {
+        [b'T', seconds @ ..] => match integer(seconds) {
             Some(seconds) if seconds >= 1 => metric.timestamp = Some(seconds),
             _ => return Err(LineError::BadTimestamp),
         },

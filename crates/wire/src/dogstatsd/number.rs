@@ -4,6 +4,8 @@
 //! power of ten up to 10^22; both are doubles exactly, so that one division rounds right. Everything else
 //! goes to std's parser, which takes longer and always rounds right, or is hexadecimal.
 
+use memchr::memchr;
+
 use super::LineError;
 
 /// Digits and a point that are surely below 10^18, and nearly always below 2^53.
@@ -22,8 +24,21 @@ const POWERS_OF_TEN: [f64; SHORT_MAX_BYTES] =
 #[inline]
 pub(super) fn number(text: &[u8]) -> Result<f64, LineError> {
     match short(text) {
-        Some(number) => Ok(number),
-        None => long(text),
+        Some((number, [])) => Ok(number),
+        _ => long(text),
+    }
+}
+
+/// The number before the first `:`, or all of the text, and what follows the `:`. Errors are those of [`number`].
+#[inline]
+pub(super) fn first_number(text: &[u8]) -> Result<(f64, &[u8]), LineError> {
+    match short(text) {
+        Some((number, [])) => Ok((number, &[])),
+        Some((number, [b':', rest @ ..])) => Ok((number, rest)),
+        _ => {
+            let end = memchr(b':', text).unwrap_or(text.len());
+            Ok((long(&text[..end])?, text.get(end + 1..).unwrap_or(&[])))
+        }
     }
 }
 
@@ -32,37 +47,35 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Digits, with or without a sign and a point; `None` leaves it to [`long`].
+/// The digits, with or without a sign and a point, at the begin of the text, and what follows them; `None` leaves it
+/// to [`long`].
 #[inline]
-fn short(text: &[u8]) -> Option<f64> {
+fn short(text: &[u8]) -> Option<(f64, &[u8])> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
     };
-    if text.len() > SHORT_MAX_BYTES {
-        return None;
-    }
     let mut mantissa = 0_u64;
-    let mut digits = 0;
     // Bytes up to and with the point.
     let mut whole = 0;
-    for (place, byte) in text.iter().enumerate() {
+    let mut end = 0;
+    for byte in text.iter().take(SHORT_MAX_BYTES) {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
             mantissa = mantissa * 10 + u64::from(digit);
-            digits += 1;
         } else if *byte == b'.' && whole == 0 {
-            whole = place + 1;
+            whole = end + 1;
         } else {
-            return None;
+            break;
         }
+        end += 1;
     }
+    let digits = end - usize::from(whole > 0);
     if digits == 0 || mantissa > EXACT_MAX {
         return None;
     }
-    let number =
-        if whole == 0 { mantissa as f64 } else { mantissa as f64 / POWERS_OF_TEN[text.len() - whole] };
-    Some(if negative { -number } else { number })
+    let number = if whole == 0 { mantissa as f64 } else { mantissa as f64 / POWERS_OF_TEN[end - whole] };
+    Some((if negative { -number } else { number }, &text[end..]))
 }
 
 #[cold]
@@ -311,8 +324,8 @@ mod tests {
             text.insert(text.len().saturating_sub(point), '.');
             let short = short(text.as_bytes());
             prop_assert_eq!(short.is_some(), mantissa <= EXACT_MAX, "{}", text);
-            if let Some(number) = short {
-                prop_assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            if let Some((number, rest)) = short {
+                prop_assert_eq!((number.to_bits(), rest), (text.parse::<f64>().unwrap().to_bits(), &[][..]));
             }
         }
 

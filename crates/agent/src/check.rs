@@ -1,9 +1,12 @@
 //! `lastlight check`: what is in effect, where it came from, and what is wrong with it.
 
+mod places;
+
 use crate::config::source::Strings;
 use crate::config::table::{self, Knowledge};
 use crate::config::{Config, ConfigError, Source};
 use crate::platform::{Face, Probe};
+use places::{Listener, Look, Target};
 use serde_json::json;
 
 /// Longest value that is padded to; longer ones push their source to the right.
@@ -11,13 +14,13 @@ const VALUE_COLUMN_MAX_CHARACTERS: usize = 64;
 
 /// The report for people, and whether the agent would start.
 pub fn report(strings: &dyn Strings) -> (String, bool) {
-    let findings = Findings::of(strings, &Probe::of_this_system());
+    let findings = Findings::of(strings, &Probe::of_this_system(), &places::look);
     (findings.text(), findings.errors.is_empty())
 }
 
 /// The same as one JSON object on one line.
 pub fn report_json(strings: &dyn Strings) -> (String, bool) {
-    let findings = Findings::of(strings, &Probe::of_this_system());
+    let findings = Findings::of(strings, &Probe::of_this_system(), &places::look);
     (findings.json(), findings.errors.is_empty())
 }
 
@@ -26,6 +29,8 @@ struct Findings {
     config: Config,
     errors: Vec<ConfigError>,
     names: Names,
+    listeners: Vec<Listener>,
+    targets: Vec<Target>,
 }
 
 /// Variables that are no setting.
@@ -42,13 +47,14 @@ struct Names {
 }
 
 impl Findings {
-    fn of(strings: &dyn Strings, probe: &Probe) -> Self {
+    fn of(strings: &dyn Strings, probe: &Probe, look: Look<'_>) -> Self {
         let (config, mut errors) = Config::read(strings, Face::Agent, probe);
         let key = table::DD_API_KEY.name();
         if !errors.iter().any(|error| error.variable == key) {
             errors.extend(config.require_api_key().err());
         }
-        Self { config, errors, names: names(strings) }
+        let (listeners, targets) = (places::listeners(&config, look), places::targets(&config));
+        Self { config, errors, names: names(strings), listeners, targets }
     }
 
     fn text(&self) -> String {
@@ -88,6 +94,7 @@ impl Findings {
                 out.push_str(&format!("{mark} {name:name_width$}  {value:value_width$}  {source}\n"));
             }
         }
+        self.text_of_places(&mut out);
         self.text_of_names(&mut out);
         section(&mut out, "Warnings", self.config.warnings.iter().cloned());
         section(&mut out, "Errors", self.errors.iter().map(ToString::to_string));
@@ -97,6 +104,17 @@ impl Findings {
             count => format!("\nThe agent does not start: {count} errors.\n"),
         });
         out
+    }
+
+    fn text_of_places(&self, out: &mut String) {
+        let width = self.listeners.iter().map(|listener| listener.address.chars().count()).max().unwrap_or(0);
+        let lines = self.listeners.iter().map(|Listener { signal, transport, address, state }| {
+            format!("{signal:7}  {transport:11}  {address:width$}  {state}")
+        });
+        section(out, "Listens on", lines);
+        let width = self.targets.iter().map(|target| target.signal.len()).max().unwrap_or(0);
+        let lines = self.targets.iter().map(|Target { signal, url }| format!("{signal:width$}  {url}"));
+        section(out, "Sends metrics and events to", lines);
     }
 
     fn text_of_names(&self, out: &mut String) {
@@ -142,11 +160,25 @@ impl Findings {
             .collect();
         let misspelt: Vec<_> =
             self.names.misspelt.iter().map(|(name, meant)| json!({ "name": name, "meant": meant })).collect();
+        let listens: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|Listener { signal, transport, address, state }| {
+                json!({ "signal": signal, "transport": transport, "address": address, "state": state })
+            })
+            .collect();
+        let sends: Vec<_> = self
+            .targets
+            .iter()
+            .map(|Target { signal, url }| json!({ "signal": signal, "url": url }))
+            .collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ok": self.errors.is_empty(),
             "platform": self.config.platform.name(),
             "settings": settings,
+            "listens_on": listens,
+            "sends_metrics_to": sends,
             "errors": errors,
             "warnings": self.config.warnings,
             "misspelt": misspelt,
@@ -224,7 +256,7 @@ mod tests {
 
     fn findings(pairs: &[(&str, &str)]) -> Findings {
         let strings: Fixed = pairs.iter().copied().collect();
-        Findings::of(&strings, &Probe::default())
+        Findings::of(&strings, &Probe::default(), &|_| Ok(()))
     }
 
     #[test]
@@ -289,6 +321,35 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected:?} is missing in {text}");
         }
+    }
+
+    #[test]
+    fn it_says_where_it_listens_and_where_metrics_go() {
+        let found = findings(&[KEY, ("DD_SITE", "datadoghq.eu"), ("DD_DOGSTATSD_SOCKET", "@dsd")]);
+        let text = found.text();
+        for expected in [
+            "\nListens on\n",
+            "\n  traces   tcp          127.0.0.1:8126  free\n",
+            "\n  metrics  udp          127.0.0.1:8125  free\n",
+            "\n  metrics  unix         @dsd            free\n",
+            "\n  metrics, service checks  https://api.datadoghq.eu\n",
+            "\n  events                   https://app.datadoghq.eu\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is missing in\n{text}");
+        }
+        let value: serde_json::Value = serde_json::from_str(&found.json()).unwrap();
+        assert_eq!(value["listens_on"].as_array().unwrap().len(), 4);
+        assert_eq!(value["listens_on"][3]["transport"], "unix");
+        assert_eq!(value["sends_metrics_to"][1]["url"], "https://app.datadoghq.eu");
+    }
+
+    #[test]
+    fn a_place_that_is_taken_now_is_told_and_is_no_error() {
+        let strings: Fixed = [KEY].into_iter().collect();
+        let found = Findings::of(&strings, &Probe::default(), &|_| Err("somebody has it".into()));
+        let text = found.text();
+        assert!(text.contains("127.0.0.1:8126  not free now: somebody has it\n"), "{text}");
+        assert!(text.ends_with("The agent starts with this.\n"), "it may be the agent that runs already");
     }
 
     #[test]

@@ -24,6 +24,7 @@ async fn agent(backend: &Backend) -> (Running, SocketAddr) {
         .with("DD_ENV", "test");
     let mut config = Config::load(&strings).expect("a configuration");
     config.receiver.port = Some(0);
+    config.dogstatsd.udp = Vec::new();
     let bound = bind(config).await.expect("a port");
     let address = bound.tcp_address().expect("a port");
     (bound.start(Arc::new(strings)).expect("a start"), address)
@@ -67,9 +68,10 @@ impl Scripted {
         let name = TransportName { kind: "scripted", address: "here".into() };
         let (to_intake, connections) = server::hand_over();
         running.stack.push("scripted intake", INTAKE_SHARE, |close| server::connections(connections, close));
-        let permits = Arc::new(Semaphore::new(8));
+        let (permits, say) = (Arc::new(Semaphore::new(8)), Arc::default());
+        let accepting = Accepting { permits, connections: to_intake, say };
         let listener = Listener::new(Self { name, accepts: accepts.into() });
-        listener.push("scripted listener", &mut running.stack, &running.intake, &permits, &to_intake);
+        listener.push("scripted listener", &mut running.stack, &running.intake, accepting);
     }
 }
 

@@ -12,8 +12,6 @@ mod outbox;
 mod proxy;
 pub(crate) mod sockets;
 mod status;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use books::{Tally, TransportBook};
 
@@ -410,4 +408,28 @@ fn event_tags(config: &MetricsConfig) -> Vec<String> {
 
 fn seconds(nanos: i64) -> i64 {
     nanos.div_euclid(1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l48_what_is_left_of_a_cut_packet_are_its_whole_lines() {
+        let lines = |bytes: &'static [u8], is_cut, eol_required| {
+            let mut tally = Tally::default();
+            let whole = whole_lines(bytes, is_cut, Framing { eol_required }, &mut tally);
+            (whole, tally.truncated, tally.unterminated)
+        };
+        assert_eq!(lines(b"a:1|c\nb:2|c", false, false), (&b"a:1|c\nb:2|c"[..], 0, 0));
+        assert_eq!(lines(b"a:1|c\nb:2|c", true, false), (&b"a:1|c\n"[..], 1, 0));
+        assert_eq!(
+            lines(b"a:1|c\n", true, false),
+            (&b"a:1|c\n"[..], 1, 0),
+            "something was cut off behind it"
+        );
+        assert_eq!(lines(b"a:1|c", true, true), (&b""[..], 1, 0));
+        assert_eq!(lines(b"a:1|c\nb:2|c", false, true), (&b"a:1|c\n"[..], 0, 1));
+        assert_eq!(lines(b"a:1|c\n", false, true), (&b"a:1|c\n"[..], 0, 0));
+    }
 }

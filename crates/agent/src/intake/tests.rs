@@ -15,6 +15,7 @@ async fn closed_by_activity(flush_period: Duration) -> usize {
     let strings = Fixed::new().with("DD_API_KEY", "0123456789abcdef").with("DD_APM_DD_URL", &backend.url());
     let mut config = Config::load(&strings).expect("a configuration");
     config.receiver.port = Some(0);
+    config.dogstatsd.udp = Vec::new();
     config.flush_period = flush_period;
     let running = bind(config).await.expect("a port").start(Arc::new(strings)).expect("a start");
     let intake = Arc::clone(running.intake());

@@ -2,6 +2,7 @@
 
 mod backend;
 mod input;
+mod metrics;
 mod panics;
 mod processing;
 mod proxied;

@@ -7,7 +7,7 @@ mod client;
 
 pub(crate) use client::{Answer, Client, Request, get, post};
 
-use lastlight_agent::config::{BaseUrl, Config, source::Fixed};
+use lastlight_agent::config::{BaseUrl, Config, UdpAddress, source::Fixed};
 use lastlight_agent::{Bound, Deadline, Instant, Report, Running, SharedStrings, bind};
 use model::{Book, Signal, Why};
 use std::net::SocketAddr;
@@ -44,6 +44,9 @@ impl Setup {
             .with("DD_HOSTNAME", "here")
             .with("DD_ENV", "test")
             .with("DD_APM_RECEIVER_SOCKET", &directory.path().join("apm.socket").display().to_string())
+            .with("DD_DOGSTATSD_SOCKET", &directory.path().join("dsd.socket").display().to_string())
+            .with("DD_DOGSTATSD_STREAM_SOCKET", &directory.path().join("stream.socket").display().to_string())
+            .with("DD_DD_URL", &url)
             .with("LASTLIGHT_FLUSH_PERIOD", "10ms");
         for name in [
             "DD_APM_DD_URL",
@@ -75,6 +78,7 @@ impl Setup {
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::load(&self.strings).expect("a configuration");
         config.receiver.port = Some(0);
+        config.dogstatsd.udp = UdpAddress::only(SocketAddr::from(([127, 0, 0, 1], 0)));
         config.endpoints.tracer_flare.url = BaseUrl::new(&self.backend.url()).expect("a URL");
         for change in &self.change {
             change(&mut config);
@@ -85,8 +89,8 @@ impl Setup {
     /// Takes the sockets and starts nothing.
     pub(crate) async fn bind(self) -> BoundAgent {
         let bound = bind(self.config()).await.expect("the sockets");
-        let tcp = bound.tcp_address();
-        BoundAgent { bound, tcp, setup: self }
+        let (tcp, udp) = (bound.tcp_address(), bound.dogstatsd_address());
+        BoundAgent { bound, tcp, udp, setup: self }
     }
 
     pub(crate) async fn start(self) -> Agent {
@@ -98,16 +102,17 @@ impl Setup {
 pub(crate) struct BoundAgent {
     bound: Bound,
     pub(crate) tcp: Option<SocketAddr>,
+    udp: Option<SocketAddr>,
     setup: Setup,
 }
 
 impl BoundAgent {
     pub(crate) fn start(self) -> Agent {
-        let Self { bound, tcp, setup } = self;
+        let Self { bound, tcp, udp, setup } = self;
         let unix = setup.directory.path().join("apm.socket");
         let strings: SharedStrings = Arc::new(setup.strings);
         let running = bound.start(strings).expect("a start");
-        Agent { running, tcp, unix, backend: setup.backend, _directory: setup.directory }
+        Agent { running, tcp, udp, unix, backend: setup.backend, directory: setup.directory }
     }
 }
 
@@ -115,9 +120,10 @@ impl BoundAgent {
 pub(crate) struct Agent {
     pub(crate) running: Running,
     pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) udp: Option<SocketAddr>,
     pub(crate) unix: PathBuf,
     pub(crate) backend: Backend,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Agent {
@@ -127,6 +133,11 @@ impl Agent {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.tcp.expect("a TCP transport")
+    }
+
+    /// A socket of the test's own directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     pub(crate) fn socket(&self) -> &Path {

@@ -254,7 +254,7 @@ async fn l47_l48_l52_l116_a_bad_line_costs_that_line_and_is_counted() {
 
 #[tokio::test]
 async fn l40_contexts_are_bounded_and_the_overflow_is_counted() {
-    let agent = Setup::new().await.with("LASTLIGHT_METRIC_CONTEXTS", "10").start().await;
+    let agent = Setup::new().await.change(|config| config.dogstatsd.metrics.contexts_max = 10).start().await;
     let many: String = (0..100).map(|number| format!("many:1|c|#number:{number}\n")).collect();
     lines(&agent, &many).await;
     lines(&agent, "many:1|c|#number:0").await;
@@ -284,7 +284,7 @@ async fn l38_l119_more_contexts_than_memory_are_refused_and_counted() {
                 format!("many:1|c|#{tags}:{sent}\n")
             })
             .collect();
-        agent.send(post(PROXY, &body)).await;
+        agent.send(post(PROXY, body)).await;
     }
     let status = agent.status_until(|_| true).await;
     let used = status["memory"]["signals"]["metrics"]["used_bytes"].as_u64().expect("bytes");

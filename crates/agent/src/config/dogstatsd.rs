@@ -21,7 +21,7 @@ pub struct DogStatsD {
     pub stream_socket: Option<SocketAddress>,
     /// Windows named pipe, without `\\.\pipe\`.
     pub pipe_name: Option<String>,
-    /// Biggest datagram, or frame of a stream, bytes; a bigger one is cut and counted.
+    /// Biggest datagram, or frame of a stream, bytes; a bigger datagram is cut, a bigger frame skipped.
     pub datagram_max_bytes: usize,
     /// Receive buffer asked of the system, bytes; `None`: ours.
     pub receive_buffer_bytes: Option<usize>,

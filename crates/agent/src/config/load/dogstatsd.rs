@@ -94,8 +94,8 @@ fn metrics(reader: &mut Reader<'_>, identity: &Identity, platform: Platform) -> 
             .optional(&table::DD_STATSD_METRIC_NAMESPACE, parse::metric_namespace)
             .unwrap_or_default(),
         namespace_exclusions: names(reader, &table::DD_STATSD_METRIC_NAMESPACE_BLACKLIST),
-        blocklist: names(reader, &table::DD_STATSD_METRIC_BLOCKLIST),
-        blocklist_match_prefix: reader.boolean(&table::DD_STATSD_METRIC_BLOCKLIST_MATCH_PREFIX),
+        blocklist: names(reader, &table::DD_METRIC_FILTERLIST),
+        blocklist_match_prefix: reader.boolean(&table::DD_METRIC_FILTERLIST_MATCH_PREFIX),
         mapper: reader
             .optional(&table::DD_DOGSTATSD_MAPPER_PROFILES, parse::mapper_profiles)
             .unwrap_or_default(),

@@ -72,7 +72,7 @@ settings! {
         DD_DOGSTATSD_SOCKET: Socket, "", "Unix datagram socket, next to UDP. No default here: the reference has one on Linux.", "a";
         DD_DOGSTATSD_STREAM_SOCKET: Socket, "", "Unix stream socket, next to the others.", "a";
         DD_DOGSTATSD_WINDOWS_PIPE_NAME | DD_DOGSTATSD_PIPE_NAME: Text, "", "Windows named pipe, next to UDP; read, and used once Windows is supported.", "m a";
-        DD_DOGSTATSD_BUFFER_SIZE: Bytes { min: 512, max: model::limits::METRIC_LINE_MAX_BYTES as u64 }, "8192", "Biggest datagram, or frame of a stream; of a bigger one the last line is dropped and counted.", "a b";
+        DD_DOGSTATSD_BUFFER_SIZE: Bytes { min: 512, max: model::limits::METRIC_LINE_MAX_BYTES as u64 }, "8192", "Biggest datagram, or frame of a stream. Of a bigger datagram the last line is dropped, a bigger frame as a whole; it is counted.", "a b";
         DD_DOGSTATSD_SO_RCVBUF: Bytes { min: 0, max: 1 << 30 }, "0", "Receive buffer of each socket; 0: 4MiB, or what the system grants of it. The reference takes what the system has.", "a b";
         DD_DOGSTATSD_EOL_REQUIRED: SomeOf(&["udp", "uds", "named_pipe"]), "", "Transports on which a line counts only when a newline ends it.", "a";
         DD_DOGSTATSD_TAGS: TagList, "", "Tags of metrics, events and service checks, after `DD_TAGS` and `DD_EXTRA_TAGS`.", "a i";
@@ -80,8 +80,8 @@ settings! {
     "Metrics" {
         DD_STATSD_METRIC_NAMESPACE: MetricNamespace, "", "Put in front of metric names, with a dot between.", "m a b";
         DD_STATSD_METRIC_NAMESPACE_BLACKLIST | DD_STATSD_METRIC_NAMESPACE_BLOCKLIST: MetricNames, "datadog.agent datadog.dogstatsd datadog.process datadog.trace_agent datadog.tracer activemq activemq_58 airflow cassandra confluent hazelcast hive ignite jboss jvm kafka presto sidekiq solr tomcat runtime", "Names that start so get no namespace; `[]` for none. The mini agent makes no exception.", "a b";
-        DD_STATSD_METRIC_BLOCKLIST | DD_METRIC_FILTERLIST: MetricNames, "", "Metrics that are discarded, by the name they would be sent under.", "a";
-        DD_STATSD_METRIC_BLOCKLIST_MATCH_PREFIX | DD_METRIC_FILTERLIST_MATCH_PREFIX: SWITCH, "false", "Discard names that start with one of these too.", "a";
+        DD_METRIC_FILTERLIST | DD_STATSD_METRIC_BLOCKLIST: MetricNames, "", "Metrics that are discarded, by the name they would be sent under.", "a";
+        DD_METRIC_FILTERLIST_MATCH_PREFIX | DD_STATSD_METRIC_BLOCKLIST_MATCH_PREFIX: SWITCH, "false", "Discard names that start with one of these too.", "a";
         DD_DOGSTATSD_MAPPER_PROFILES: MapperProfiles, "", "Rules that give metrics other names, and tags from parts of them; the first that fits wins. A bad rule stops the start.", "a";
         DD_HISTOGRAM_AGGREGATES: SomeOf(&["max", "min", "median", "avg", "count", "sum"]), "max median avg count", "What is sent of histograms and timings; `[]` for none.", "a";
         DD_HISTOGRAM_PERCENTILES: Percentiles, "0.95", "Percentiles that are sent of them; `[]` for none.", "a";

@@ -276,11 +276,14 @@ fn instances_are_told_apart_where_no_host_does_it() {
 fn the_rest_is_passed_on() {
     let config = metrics(&[
         ("K_SERVICE", "s"),
-        ("DD_METRIC_FILTERLIST_MATCH_PREFIX", "true"),
+        ("DD_METRIC_FILTERLIST", "new"),
+        ("DD_STATSD_METRIC_BLOCKLIST", "old"),
+        ("DD_STATSD_METRIC_BLOCKLIST_MATCH_PREFIX", "true"),
         ("DD_DOGSTATSD_EXPIRY_SECONDS", "60"),
         ("DD_DOGSTATSD_CONTEXT_EXPIRY_SECONDS", "30"),
         ("LASTLIGHT_METRIC_CONTEXTS", "5000"),
     ]);
+    assert_eq!(config.blocklist, ["new"], "the newer name wins");
     assert!(config.blocklist_match_prefix);
     assert_eq!((config.expiry_seconds, config.context_expiry_seconds), (60, 30));
     assert_eq!(config.contexts_max, 5000);

@@ -65,7 +65,7 @@ fn plain<'a>(name: &'a str, values: &'a str, metric_type: MetricType) -> Metric<
 }
 
 #[test]
-fn a_line_is_a_name_values_and_a_type() {
+fn l44_metrics_of_every_type_are_read() {
     for metric_type in MetricType::ALL {
         let line = format!("x:6|{}", metric_type.letters());
         assert_eq!(metric(line.as_bytes()), plain("x", "6", metric_type));
@@ -75,7 +75,7 @@ fn a_line_is_a_name_values_and_a_type() {
 }
 
 #[test]
-fn every_type_but_sets_packs_values() {
+fn l46_every_packed_value_is_read() {
     for letters in ["c", "g", "h", "ms", "d"] {
         assert_eq!(numbers(format!("x:6:7|{letters}").as_bytes()), Ok(vec![6.0, 7.0]));
         assert_eq!(numbers(format!("x:21::22|{letters}").as_bytes()), Ok(vec![21.0, 22.0]));

@@ -55,6 +55,7 @@ impl Unix {
     }
 
     /// Binds `address` as [`Unix::bind`] does, with advice that names `variable`, the setting it came from.
+    /// To be called within the runtime.
     ///
     /// # Errors
     /// As for [`Unix::bind`].

@@ -24,6 +24,7 @@ pub struct Udp {
 
 impl Udp {
     /// Binds `address`.
+    /// To be called within the runtime.
     ///
     /// # Errors
     /// When the port cannot be had: an outcome for the caller to weigh, never a panic (losses.md L56).

@@ -26,6 +26,7 @@ pub struct UnixDatagram {
 
 impl UnixDatagram {
     /// Binds `address`. A stale socket file is replaced; one that somebody serves is not.
+    /// To be called within the runtime.
     ///
     /// # Errors
     /// When the socket cannot be had; the advice says why.

@@ -10,7 +10,7 @@ mod sketch;
 mod view;
 
 pub use sketch::Sketch;
-pub use view::{Context, Metrics, Point, Summary};
+pub use view::{Context, Merged, Metrics, Point, Summary};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

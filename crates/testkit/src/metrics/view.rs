@@ -48,6 +48,17 @@ impl Point {
     }
 }
 
+/// One context with what is left of it after the merge.
+#[derive(Clone, Copy, Debug)]
+pub struct Merged<'a> {
+    /// What the backend tells it apart by.
+    pub context: &'a Context,
+    /// By timestamp.
+    pub points: &'a BTreeMap<i64, Point>,
+    /// By timestamp.
+    pub sketches: &'a BTreeMap<i64, Sketch>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Timeline {
     points: BTreeMap<i64, Point>,
@@ -153,6 +164,15 @@ impl Metrics {
             line.sketches.values().for_each(|sketch| sum.add(sketch));
         }
         sum
+    }
+
+    /// Every context, in no order.
+    pub fn merged(&self) -> impl Iterator<Item = Merged<'_>> {
+        self.timelines.iter().map(|(context, Timeline { points, sketches })| Merged {
+            context,
+            points,
+            sketches,
+        })
     }
 
     /// Every context that has these tags, sorted.

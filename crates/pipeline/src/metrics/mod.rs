@@ -1,9 +1,17 @@
 //! DogStatsD samples to series and distributions (`facts/dogstatsd.md` §2.5, §4, §5).
 
+mod aggregator;
 mod config;
+mod emit;
 pub mod mapper;
+mod rules;
+mod sketch;
+mod store;
+mod value;
 
+pub use aggregator::Aggregator;
 pub use config::{Aggregates, MetricsConfig, NAMESPACE_EXCLUSIONS};
+
 use model::metric::{Distribution, MetricType, Series};
 
 /// What tells one metric from another, as a client wrote it.
@@ -31,6 +39,9 @@ pub trait Sink {
     /// One distribution, and how many samples are told by it and by nothing else.
     fn distribution(&mut self, distribution: &Distribution<'_>, samples: u64);
 }
+
+/// Length of a bucket, in seconds.
+pub const BUCKET_SECONDS: u32 = 10;
 
 /// What a flush takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,93 +91,13 @@ refusals! {
     BadName = "bad_name", false;
     /// The value is not a finite number, or is not one after the sample rate is applied.
     BadValue = "bad_value", false;
-    /// The sample rate is not above 0 and up to 1.
+    /// The sample rate is not above 2⁻³² and at most 1 (losses.md L116).
     BadRate = "bad_rate", false;
     /// A number for a set, or a member for anything else.
     WrongType = "wrong_type", false;
-    /// The context was found before a flush: look it up again.
+    /// The context was found before a step of a flush: look it up again.
     Stale = "stale", false;
 }
 
-/// All contexts and their values.
-#[derive(Debug)]
-pub struct Aggregator {}
-
-#[expect(unused_variables, clippy::unused_self, reason = "a skeleton to compile against")]
-impl Aggregator {
-    /// Nothing yet; `now` in seconds since 1970.
-    pub fn new(config: MetricsConfig, now: i64) -> Self {
-        Self {}
-    }
-
-    /// Sets the time of the samples that follow; it never goes back.
-    pub fn set_now(&mut self, now: i64) {}
-
-    /// What contexts and values may take.
-    pub fn set_bytes_max(&mut self, bytes: usize) {}
-
-    /// Tags that become known late; on everything from the next flush on.
-    pub fn set_platform_tags(&mut self, tags: Vec<String>) {}
-
-    /// What contexts and values take.
-    pub fn bytes(&self) -> usize {
-        0
-    }
-
-    /// How many contexts are held.
-    pub fn contexts(&self) -> usize {
-        0
-    }
-
-    /// Finds or makes a context.
-    ///
-    /// # Errors
-    /// When it is not wanted or there is no room.
-    pub fn context(&mut self, key: &Key<'_>) -> Result<ContextId, Refused> {
-        Err(Refused::ContextsFull)
-    }
-
-    /// Adds a value, taken with the probability `rate`.
-    ///
-    /// # Errors
-    /// When it makes no sense or there is no room.
-    pub fn add(&mut self, id: ContextId, value: f64, rate: f64) -> Result<(), Refused> {
-        Err(Refused::Stale)
-    }
-
-    /// Adds a member to a set.
-    ///
-    /// # Errors
-    /// When it is no set or there is no room.
-    pub fn add_member(&mut self, id: ContextId, member: &[u8]) -> Result<(), Refused> {
-        Err(Refused::Stale)
-    }
-
-    /// Passes values with a timestamp on, un-aggregated (`facts/dogstatsd.md` §5.1).
-    ///
-    /// # Errors
-    /// When it is not wanted or makes no sense.
-    pub fn timestamped(
-        &mut self,
-        key: &Key<'_>,
-        values: &[f64],
-        rate: f64,
-        timestamp: i64,
-        sink: &mut impl Sink,
-    ) -> Result<(), Refused> {
-        Err(Refused::UnsupportedTimestamp)
-    }
-
-    /// When something closes or expires, in seconds since 1970; `None`: nothing is held.
-    pub fn next_flush(&self) -> Option<i64> {
-        None
-    }
-
-    /// Begins a flush; samples may be added between its steps.
-    pub fn begin_flush(&mut self, mode: Flush) {}
-
-    /// Takes one step; true while there is more.
-    pub fn flush_step(&mut self, sink: &mut impl Sink) -> bool {
-        false
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 """A small shop: a web server with a database, and a few customers. Ends by itself.
 
 Nothing here knows of lastlight. `ddtrace.auto` instruments Bottle, sqlite3 and requests, and sends to
-the agent that `DD_TRACE_AGENT_URL` names, which `lastlight dev` sets.
+the agent that `DD_TRACE_AGENT_URL` names; `datadog.statsd` sends metrics to `DD_AGENT_HOST` and
+`DD_DOGSTATSD_PORT`. `lastlight dev` sets all three.
 """
 
 import os
@@ -22,6 +23,7 @@ import wsgiref.simple_server  # noqa: E402
 
 import bottle  # noqa: E402
 import requests  # noqa: E402
+from datadog import statsd  # noqa: E402
 from ddtrace.trace import tracer  # noqa: E402
 
 PRODUCTS = [("lamp", 4900), ("lantern", 7900), ("candle", 300), ("torch", 1900), ("beacon", 129900)]
@@ -78,16 +80,20 @@ def invoice():
             "SELECT price FROM products WHERE id = ?", (line % len(PRODUCTS) + 1,)
         ).fetchone()
         total += row["price"]
+    statsd.distribution("shop.invoice.total", total / 100)
     return {"total": total}
 
 
 @app.get("/checkout/<product:int>")
 def checkout(product):
     if not pieces_in_stock(product)["pieces"]:
+        statsd.event(f"Product {product} is sold out", "A customer wanted one.", alert_type="warning")
         raise RuntimeError(f"product {product} is sold out")
     connection = database()
     connection.execute("UPDATE stock SET pieces = pieces - 1 WHERE product = ?", (product,))
     connection.commit()
+    statsd.increment("shop.orders", tags=[f"product:{product}"])
+    statsd.histogram("shop.order.pieces", 1)
     return {"ordered": product}
 
 
@@ -99,6 +105,9 @@ def open_shop():
     connection.executemany("INSERT INTO products (name, price) VALUES (?, ?)", PRODUCTS)
     connection.executemany("INSERT INTO stock VALUES (?, ?)", list(enumerate(STOCK, start=1)))
     connection.commit()
+    for (name, _), pieces in zip(PRODUCTS, STOCK):
+        statsd.gauge("shop.stock", pieces, tags=[f"product:{name}"])
+    statsd.service_check("shop.database", statsd.OK)
     return connection
 
 
@@ -126,11 +135,16 @@ def main():
     for path in VISIT:
         # http.client is not instrumented here, as a browser would not be.
         customer = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-        customer.request("GET", path)
-        print(f"shop.py: GET {path} -> {customer.getresponse().status}", flush=True)
+        with statsd.timed("shop.visit.time"):
+            customer.request("GET", path)
+            status = customer.getresponse().status
+        statsd.set("shop.pages", path)
+        statsd.increment("shop.visits", tags=[f"status:{status}"])
+        print(f"shop.py: GET {path} -> {status}", flush=True)
         customer.close()
     server.shutdown()
     keep.close()
+    statsd.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! A desk over its own wire: what a backend's client can do to it, and what is shown then.
 
 use lastlight_desk::{Closing, Desk, JsonLines, Tally};
+use model::metric::{Distribution, Event, Identity, Series, SeriesType, ServiceCheck, SketchPoint};
 use model::stats::{ClientStats, StatsBucket, StatsGroup, StatsPayload};
 use model::{Bump, Chunk, Payload, Span};
 use serde_json::Value;
@@ -9,6 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::intake::traces::{AgentHeader, TraceEncoder, agent_header};
+use wire::intake::{checks, events};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -101,6 +103,62 @@ fn stats() -> Vec<u8> {
     body
 }
 
+/// What the agent makes of `shop.orders:5|c` and of `shop.queue:3|g` in one bucket.
+fn series() -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, series_type, interval, value) in
+        [("orders", SeriesType::Rate, 10, 0.5), ("queue", SeriesType::Gauge, 0, 3.0)]
+    {
+        let identity = Identity {
+            name: ["shop.", name, ""],
+            host: "here",
+            resources: &[("device", "eth0")],
+            tags: &["env:dev", "a:b"],
+            origin: None,
+        };
+        let points = &[(1_790_000_000, value)];
+        wire::intake::series::encode(&Series { identity, series_type, interval, points }, &mut body);
+    }
+    body
+}
+
+/// The distribution of the values 0, 1 and 1.
+fn sketches() -> Vec<u8> {
+    let point = SketchPoint {
+        timestamp: 1_790_000_000,
+        count: 3,
+        min: 0.0,
+        max: 1.0,
+        average: 2.0 / 3.0,
+        sum: 2.0,
+        keys: &[0, 1_338],
+        counts: &[1, 2],
+    };
+    let identity = Identity { name: ["", "shop.time", ""], tags: &["env:dev"], ..Identity::default() };
+    let mut body = Vec::new();
+    wire::intake::sketches::encode(&Distribution { identity, points: &[point] }, &mut body);
+    body
+}
+
+fn event() -> Vec<u8> {
+    let event = Event { title: "sold out".into(), text: "a\nb".into(), tags: "x:y", ..Event::default() };
+    let context = events::Context { hostname: "here", now: 1_790_000_000, tags: &["env:dev"] };
+    let (mut entry, mut body) = (Vec::new(), Vec::new());
+    events::encode(&event, &context, &mut entry);
+    events::payload(&[(events::source(&event), &entry)], "here", &mut body);
+    body
+}
+
+fn check() -> Vec<u8> {
+    let check =
+        ServiceCheck { name: "shop.db", status: 2, message: "gone".into(), ..ServiceCheck::default() };
+    let context = events::Context { hostname: "here", now: 1_790_000_000, tags: &[] };
+    let (mut entry, mut body) = (Vec::new(), Vec::new());
+    checks::encode(&check, &context, &mut entry);
+    checks::payload(&[&entry], &mut body);
+    body
+}
+
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("memory does not fail")
@@ -119,6 +177,69 @@ fn traces_in_any_encoding_are_joined_by_their_id_and_shown() {
     assert_eq!(spans, 6, "{lines:?}");
     assert_eq!((&lines[0]["type"], &lines[0]["complete"]), (&Value::from("trace"), &Value::from(true)));
     assert_eq!(lines[0]["spans"][0]["tags"]["env"], "dev");
+}
+
+#[test]
+fn metrics_events_and_checks_as_the_agent_encodes_them_are_shown() {
+    let session = Session::start();
+    let zstd = |body: Vec<u8>| zstd::encode_all(body.as_slice(), 1).expect("memory does not fail");
+    let protobuf = "Content-Type: application/x-protobuf\r\n";
+    let packed = |encoding| format!("{protobuf}Content-Encoding: {encoding}\r\n");
+    assert_eq!(session.post("/api/v2/series", &packed("zstd"), &zstd(series())), 202);
+    assert_eq!(session.post("/api/beta/sketches", &packed("gzip"), &gzip(&sketches())), 202);
+    assert_eq!(session.post("/intake/", "Content-Type: application/json\r\n", &event()), 202);
+    assert_eq!(session.post("/api/v1/check_run", "Content-Encoding: zstd\r\n", &zstd(check())), 202);
+    let (lines, tally) = session.finish();
+    let counted = (tally.metrics.contexts(), tally.metrics.points, tally.metrics.sketches);
+    assert_eq!((counted, tally.metrics.events, tally.metrics.checks), ((3, 2, 1), 1, 1));
+    let [orders, queue, time, event, check, ..] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(
+        (&orders["metric"], &orders["kind"], &orders["interval_ns"], &orders["value"]),
+        (&"shop.orders".into(), &"rate".into(), &10_000_000_000_u64.into(), &0.5.into())
+    );
+    assert_eq!(orders["tags"], serde_json::json!(["a:b", "env:dev"]));
+    assert_eq!((&orders["host"], &orders["resources"]["device"]), (&"here".into(), &"eth0".into()));
+    assert_eq!((&queue["kind"], &queue["value"]), (&"gauge".into(), &3.0.into()));
+    assert_eq!((&time["type"], &time["count"]), (&"distribution".into(), &3.into()));
+    assert_eq!((&time["p50"], &time["max"]), (&1.0.into(), &1.0.into()));
+    assert_eq!((&event["title"], &event["alert_type"]), (&"sold out".into(), &"info".into()));
+    assert_eq!(event["tags"], serde_json::json!(["env:dev", "x:y"]));
+    assert_eq!((&check["name"], &check["status"]), (&"shop.db".into(), &"critical".into()));
+    assert_eq!((&check["message"], &check["host"]), (&"gone".into(), &"here".into()));
+}
+
+#[test]
+fn metrics_of_other_agents_are_shown_too() {
+    let session = Session::start();
+    let json = "Content-Type: application/json; charset=utf-8\r\n";
+    let v2 = br#"{"series":[{"metric":"two","type":1,"points":[{"timestamp":10,"value":1}]}]}"#;
+    let v1 = br#"{"series":[{"metric":"one","type":"count","points":[[10,1]]}]}"#;
+    assert_eq!(session.post("/api/v2/series", json, v2), 202);
+    assert_eq!(session.post("/api/v1/series", json, v1), 202);
+    assert_eq!(session.post("/intake/", json, br#"{"internalHostname":"h","meta":{}}"#), 202);
+    let (lines, _) = session.finish();
+    assert_eq!((&lines[0]["metric"], &lines[1]["metric"]), (&"two".into(), &"one".into()));
+    assert!(lines[..2].iter().all(|line| line["kind"] == "count"), "{lines:?}");
+    assert_eq!((&lines[2]["type"], &lines[2]["path"]), (&"request".into(), &"/intake/".into()));
+}
+
+#[test]
+fn hostile_metrics_are_refused_and_counted_and_the_next_are_taken() {
+    let session = Session::start();
+    let bomb = zstd::encode_all(io::repeat(b' ').take(80_000_000), 1).expect("memory does not fail");
+    let mut refused = 0;
+    for path in ["/api/v2/series", "/api/beta/sketches", "/api/v1/series", "/intake/", "/api/v1/check_run"] {
+        assert_eq!(session.post(path, "Content-Encoding: zstd\r\n", &bomb), 413, "{path}");
+        assert_eq!(session.post(path, "Content-Encoding: zstd\r\n", b"nonsense"), 400, "{path}");
+        // A length beyond the body, and as JSON a text without its end.
+        assert_eq!(session.post(path, "", b"\x0a\xff\xff\xff\xff\x0f\""), 400, "{path}");
+        refused += 3;
+    }
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(session.post("/api/v2/series", json, b"{\"series\":[{}]}"), 400);
+    assert_eq!(session.post("/api/v2/series", "", &series()), 202);
+    let (_, tally) = session.finish();
+    assert_eq!((tally.refused, tally.metrics.points), (refused + 1, 2));
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod target;
 mod terminal;
 
 use agent::config::source::{Environment, Strings as _};
-use agent::config::{BaseUrl, Config, Endpoints};
+use agent::config::{BaseUrl, Config, Endpoints, UdpAddress};
 use agent::daemon::HURRIED_STOP;
 use agent::forward::proxy::ProxySettings;
 use agent::{Bound, Deadline, Instant};
@@ -108,6 +108,7 @@ fn lead_to_desk(config: &mut Config, base: &BaseUrl) {
 
 /// Binds the agent with TCP always on, at another port when the wanted one cannot be had.
 async fn bind(mut config: Config) -> Result<Bound, Failure> {
+    free_dogstatsd(&mut config);
     let wanted = config.receiver.port.unwrap_or(PORT_DEFAULT);
     config.receiver.enabled = true;
     // Asked first, for the agent may wait for one that is about to leave the port.
@@ -124,6 +125,23 @@ async fn bind(mut config: Config) -> Result<Bound, Failure> {
     agent::bind(config).await.map_err(|error| Failure::unavailable("cannot listen", error))
 }
 
+/// Lets DogStatsD have another UDP port when the wanted one cannot be had.
+fn free_dogstatsd(config: &mut Config) {
+    let settings = &mut config.dogstatsd;
+    if !settings.enabled {
+        return;
+    }
+    // IPv6 loopback beside that of IPv4 is a gift; without it clients are heard all the same.
+    let needed = |udp: &&UdpAddress| !udp.optional;
+    let taken = settings.udp.iter().filter(needed).find(|udp| target::is_udp_taken(udp.address)).copied();
+    if let Some(mut udp) = taken {
+        say(&format!("UDP port {} is not free, using another", udp.address.port()));
+        udp.address.set_port(0);
+        udp.fallback.iter_mut().for_each(|fallback| fallback.set_port(0));
+        settings.udp = vec![udp];
+    }
+}
+
 /// Runs agent and source, the source first to end.
 async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing), Failure> {
     // Caught from here on: an interrupt ends the session in order.
@@ -133,10 +151,11 @@ async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing)
     let Some(receiver) = bound.tcp_address() else {
         return Err(Failure::unavailable("cannot listen", "no TCP port could be bound"));
     };
+    let dogstatsd = bound.dogstatsd_address();
     let running =
         bound.start(Arc::new(Environment)).map_err(|error| Failure::unavailable("cannot start", error))?;
     let code = {
-        let source = source(options, receiver, &mut signals);
+        let source = source(options, receiver, dogstatsd, &mut signals);
         tokio::pin!(source);
         tokio::select! {
             code = &mut source => code,
@@ -162,29 +181,37 @@ async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing)
     Ok((code, Closing { report: told, books: report.books }))
 }
 
-/// Waits for what sends the traces, and gives the exit code.
-async fn source(options: &Options, receiver: SocketAddr, signals: &mut Signals) -> u8 {
-    let target = Target::of(receiver, &Environment);
+/// Waits for what sends traces and metrics, and gives the exit code.
+async fn source(
+    options: &Options,
+    receiver: SocketAddr,
+    dogstatsd: Option<SocketAddr>,
+    signals: &mut Signals,
+) -> u8 {
+    let target = Target::of(receiver, dogstatsd, &Environment);
     let address = target::reachable(receiver);
+    let dogstatsd = dogstatsd.map(target::reachable);
+    let places = match dogstatsd {
+        Some(dogstatsd) => format!("http://{address} and udp://{dogstatsd}"),
+        None => format!("http://{address}"),
+    };
     match &options.source {
         Source::Command(program, arguments) => {
-            say(&format!("receiving at http://{address}"));
-            if let Some(warning) = &target.warning {
-                say(warning);
-            }
+            say(&format!("receiving at {places}"));
+            target.warnings.iter().for_each(|warning| say(warning));
             let taken = terminal::owns_stdout(options);
             child::run(program, arguments, &target.variables, taken, signals).await
         }
         Source::Anyone => {
-            say(&format!("receiving at http://{address}; Ctrl-C ends"));
+            say(&format!("receiving at {places}; Ctrl-C ends"));
             signals.next().await;
             0
         }
         Source::Example => {
-            say(&format!("receiving at http://{address}, from the built-in example"));
+            say(&format!("receiving at {places}, from the built-in example"));
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
             let now = i64::try_from(now).unwrap_or(i64::MAX);
-            let sent = tokio::task::spawn_blocking(move || example::send(address, now)).await;
+            let sent = tokio::task::spawn_blocking(move || example::send(address, dogstatsd, now)).await;
             match sent.unwrap_or_else(|error| Err(io::Error::other(error))) {
                 Ok(()) => 0,
                 Err(error) => {

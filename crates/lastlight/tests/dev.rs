@@ -2,15 +2,24 @@
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 
 /// The binary, without what the tests' own environment may say about agents.
 fn dev(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lastlight"));
     command.arg("dev").args(arguments).stdin(Stdio::null());
-    for variable in
-        ["DD_TRACE_AGENT_URL", "DD_AGENT_HOST", "DD_TRACE_AGENT_PORT", "DD_API_KEY", "NO_COLOR", "COLUMNS"]
-    {
+    for variable in [
+        "DD_TRACE_AGENT_URL",
+        "DD_AGENT_HOST",
+        "DD_TRACE_AGENT_PORT",
+        "DD_DOGSTATSD_URL",
+        "DD_DOGSTATSD_PORT",
+        "DD_DOGSTATSD_SOCKET",
+        "DD_API_KEY",
+        "NO_COLOR",
+        "COLUMNS",
+    ] {
         command.env_remove(variable);
     }
     command
@@ -55,13 +64,49 @@ fn the_example_is_shown_whole_as_json_and_the_books_balance() {
 }
 
 #[test]
+fn the_examples_metrics_are_shown_to_the_last_sample() {
+    let output = run(&["--json", "--example"]);
+    let lines = lines(&output.stdout);
+    let kind = |wanted: &str| lines.iter().filter(|line| line["type"] == wanted).collect::<Vec<_>>();
+    // Counts arrive by second: what they stand for is value times interval.
+    let total = |name: &str, tag: &str| -> f64 {
+        kind("metric")
+            .iter()
+            .filter(|line| line["metric"] == name && line["tags"].to_string().contains(tag))
+            .map(|line| {
+                let seconds = line["interval_ns"].as_f64().unwrap_or_default() / 1e9;
+                line["value"].as_f64().unwrap_or_default() * seconds
+            })
+            .sum()
+    };
+    assert_eq!(total("shop.orders", "product:lamp").round(), 5.0, "{lines:?}");
+    assert_eq!(total("shop.orders", "product:candle").round(), 8.0, "the sample rate counts");
+    assert_eq!(total("shop.page.time.count", "page:home").round(), 40.0);
+    // Each value with a time of its own is a point of its own.
+    let depths = kind("metric").iter().filter(|line| line["metric"] == "shop.queue.depth").count();
+    assert_eq!(depths, 20);
+    let counts: u64 = kind("distribution").iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert_eq!(counts, 40);
+    assert_eq!(kind("event")[0]["title"], "Product 4711 is sold out");
+    let mut checks: Vec<_> = kind("check").iter().filter_map(|line| line["status"].as_str()).collect();
+    checks.sort_unstable();
+    assert_eq!(checks, ["critical", "ok"]);
+    for (signal, units) in [("metrics", 173), ("events", 1), ("checks", 2)] {
+        let book = &kind("books")[0]["signals"][signal];
+        assert_eq!((&book["accepted"], &book["delivered"]), (&units.into(), &units.into()), "{signal}");
+    }
+}
+
+#[test]
 fn the_example_is_drawn_as_trees_without_colours_in_a_pipe() {
     let output = run(&["--example"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("shop · http.request  POST /checkout → 500"), "{shown}");
     assert!(shown.contains("✗ OutOfStock: product 4711 is sold out"), "{shown}");
     assert!(shown.contains("… 20 more like it"), "{shown}");
-    assert!(shown.contains("4 traces, 37 spans, 3 errors"), "{shown}");
+    assert!(shown.contains("4 traces, 37 spans, 3 errors, 18 metric contexts, 1 event, 2 checks"), "{shown}");
+    assert!(shown.contains("shop.basket.value                  dist   n 40  p50 "), "{shown}");
+    assert!(shown.contains("check  ✗ shop.supplier critical  no answer within 5 s"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
 }
 
@@ -69,7 +114,7 @@ fn the_example_is_drawn_as_trees_without_colours_in_a_pipe() {
 fn a_command_keeps_its_stdout_and_its_exit_code() {
     let output = run(&["--", "sh", "-c", "echo mine; exit 7"]);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(7), "mine\n"));
-    assert!(text(&output.stderr).contains("No traces arrived"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("No traces and no metrics arrived"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -86,6 +131,20 @@ fn the_command_is_told_where_to_send() {
     let stdout = text(&output.stdout);
     let (url, parts) = stdout.trim_end().split_once('\n').expect("two lines");
     assert!(url.starts_with("http://127.0.0.1:") && url == parts, "{stdout}");
+}
+
+#[test]
+fn the_command_is_told_where_metrics_go_also_when_the_wanted_port_is_taken() {
+    let holder = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    let taken = holder.local_addr().expect("it is bound").port().to_string();
+    let output = dev(&["--", "sh", "-c", "echo $DD_AGENT_HOST:$DD_DOGSTATSD_PORT"])
+        .env("DD_DOGSTATSD_PORT", &taken)
+        .output()
+        .expect("the binary runs");
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(stderr.contains(&format!("UDP port {taken} is not free, using another")), "{stderr}");
+    assert!(stderr.contains(&format!(" and udp://{}\n", stdout.trim_end())), "{stdout}{stderr}");
+    assert!(stdout.starts_with("127.0.0.1:") && !stdout.ends_with(&format!(":{taken}\n")), "{stdout}");
 }
 
 #[test]

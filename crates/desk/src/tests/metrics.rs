@@ -2,10 +2,14 @@
 
 use super::{parsed, tree};
 use crate::metric::{Check, Context, Distribution, Event, Kind, Series, Sketch, Status};
+use crate::session::Session;
 use crate::store::{EVENTS_MAX, Store};
 use crate::tally::Tally;
 use crate::view::{Closing, JsonLines, View};
 use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The first bucket of all.
 const BEGIN: i64 = 1_790_000_000;
@@ -275,4 +279,65 @@ fn json_has_a_line_for_each_event_and_check() {
             .filter_map(|name| summary[name].as_u64())
             .collect();
     assert_eq!(counts, [11, 21, 2, 0, 2, 2]);
+}
+
+/// What a session wrote.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Paper {
+    fn text(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn one_flush_of_several_requests_is_one_block_and_a_steady_stream_is_shown_all_the_same() {
+    let ms = Duration::from_millis;
+    let paper = Paper::default();
+    let mut session = Session::new(Box::new(tree(100)), Box::new(paper.clone()));
+    let one = |name: &str| {
+        let context = context(name, Kind::Gauge, &[]);
+        Ok(vec![Series { context, interval: 10, points: vec![(BEGIN, 1.0)] }])
+    };
+    session.series(one("a"), ms(0)).unwrap();
+    session.tick(ms(200));
+    session.checks(br#"[{"check":"c","status":0}]"#, ms(250)).unwrap();
+    session.tick(ms(549));
+    assert_eq!(paper.text(), "");
+    session.tick(ms(550));
+    assert_eq!(paper.text(), "\nmetrics  1 context\na  gauge  1\ncheck  ✓ c ok\n");
+    session.tick(ms(9_000));
+    assert_eq!(paper.text(), "");
+    for at in (10_000..12_000).step_by(100) {
+        session.series(one("b"), ms(at)).unwrap();
+        session.tick(ms(at));
+        assert_eq!(paper.text(), "");
+    }
+    session.series(one("b"), ms(12_000)).unwrap();
+    session.tick(ms(12_000));
+    assert_eq!(paper.text(), "\nmetrics  1 context\nb  gauge  1\n");
+    session.finish(&Closing::default());
+    let end = paper.text();
+    assert!(end.contains("  a  gauge  1\n  b  gauge  1\n"), "{end}");
+}
+
+#[test]
+fn what_is_written_of_one_request_does_not_pile_up() {
+    let paper = Paper::default();
+    let mut session = Session::new(Box::new(JsonLines), Box::new(paper.clone()));
+    let points = (0..2_000).map(|time| (time, 1.0)).collect();
+    let context = context(&"x".repeat(1_000), Kind::Gauge, &[]);
+    session.series(Ok(vec![Series { context, interval: 10, points }]), Duration::ZERO).unwrap();
+    assert_eq!(parsed(&paper.text()).len(), 2_000);
 }

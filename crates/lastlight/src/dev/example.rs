@@ -1,24 +1,37 @@
 //! A client of our own for machines where nothing is instrumented: it sends what a small shop would,
-//! over TCP, as a tracer would.
+//! over TCP, as a tracer would, and over UDP, as a DogStatsD client would.
 
+mod metrics;
 mod msgpack;
 mod shop;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+/// Nanoseconds of a second.
+const NANOSECONDS: i64 = 1_000_000_000;
 /// Bound of each wait for the agent.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// First line of the agent's answer; nothing of the rest is read.
 const STATUS_LINE_MAX_BYTES: u64 = 1024;
 
-/// Sends the example's payloads, one per pretended process, to the agent's receiver. `now` is in
-/// nanoseconds since the Unix epoch; the traces end there.
+/// Sends the example's payloads, one per pretended process, to the agent's receiver, and its metrics to DogStatsD
+/// where that is on. `now` is in nanoseconds since the Unix epoch; the traces end there.
 ///
 /// # Errors
 /// When the agent cannot be reached or does not take a payload.
-pub(super) fn send(receiver: SocketAddr, now: i64) -> io::Result<()> {
+pub(super) fn send(receiver: SocketAddr, dogstatsd: Option<SocketAddr>, now: i64) -> io::Result<()> {
+    if let Some(dogstatsd) = dogstatsd {
+        let any = match dogstatsd.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = UdpSocket::bind((any, 0))?;
+        for datagram in metrics::datagrams(now / NANOSECONDS) {
+            socket.send_to(datagram.as_bytes(), dogstatsd)?;
+        }
+    }
     for process in shop::processes(now) {
         let body = msgpack::traces(&process.traces);
         post(receiver, process.service, process.traces.len(), &body)?;
@@ -95,16 +108,27 @@ mod tests {
     fn every_process_posts_its_traces_with_their_number() {
         let processes = shop::processes(0).len();
         let (address, heads) = receiver("200 OK", processes);
-        send(address, 1_790_000_000_000_000_000).unwrap();
+        send(address, None, 1_790_000_000_000_000_000).unwrap();
         let heads = heads.join().unwrap();
         assert_eq!(heads.len(), processes);
         assert!(heads.iter().all(|head| head.starts_with("POST /v0.4/traces") && head.contains("X-Datadog-Trace-Count: ")));
     }
 
     #[test]
+    fn metrics_are_sent_where_dogstatsd_is_on() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (address, heads) = receiver("200 OK", shop::processes(0).len());
+        send(address, Some(socket.local_addr().unwrap()), 1_790_000_000_000_000_000).unwrap();
+        heads.join().unwrap();
+        let mut datagram = [0; 2_000];
+        let length = socket.recv(&mut datagram).unwrap();
+        assert!(datagram[..length].starts_with(b"shop.queue.depth:"));
+    }
+
+    #[test]
     fn a_refusal_is_told() {
         let (address, heads) = receiver("429 Too Many Requests", 1);
-        let error = send(address, 0).unwrap_err().to_string();
+        let error = send(address, None, 0).unwrap_err().to_string();
         assert!(error.contains("429"), "{error}");
         heads.join().unwrap();
     }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 /// The text of `lastlight dev --help`.
 pub(super) const HELP: &str = "\
-Runs a command and shows the traces it sends. No account and no API key are needed:
-the agent's backend is in this process.
+Runs a command and shows the traces and metrics it sends. No account and no API key
+are needed: the agent's backend is in this process.
 
 Usage: lastlight dev [options] [--] [command [arguments…]]
 
@@ -16,7 +16,7 @@ Without a command, receives until Ctrl-C.
 Options:
       --json         one JSON object a line on stdout; the command's stdout goes to stderr
       --output FILE  write what is shown to FILE, without colours
-      --example      send some example traces instead of running a command
+      --example      send some example traces and metrics instead of running a command
   -h, --help         show this help
 
 Exits with the command's own code: 128 + n when signal n ended it, 127 when it was not
@@ -26,15 +26,15 @@ found, 126 when it could not be run. All DD_* variables work as with `lastlight`
 /// What to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
-    /// JSON instead of trees.
+    /// JSON instead of text for people.
     pub(super) json: bool,
     /// Where to write instead of the terminal.
     pub(super) output: Option<PathBuf>,
-    /// What sends the traces.
+    /// What sends traces and metrics.
     pub(super) source: Source,
 }
 
-/// What sends the traces.
+/// What sends traces and metrics.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Source {
     /// Whoever does, until Ctrl-C.

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// The view and where its text goes.
 ///
-/// A command owns stdout, so its traces go to stderr; with `--json` stdout is the view's alone.
+/// A command owns stdout, so what it sends is shown on stderr; with `--json` stdout is the view's alone.
 ///
 /// # Errors
 /// When the file cannot be made.
@@ -30,7 +30,8 @@ pub(super) fn open(
         seen.map(|(columns, _)| usize::from(columns.0)).or(said).unwrap_or(WIDTH_DEFAULT)
     };
     let colours = colours(is_terminal, strings);
-    Ok((Box::new(Tree::new(columns, colours)), out))
+    let ascii = is_terminal && is_ascii(strings);
+    Ok((Box::new(Tree::new(columns, colours).ascii(ascii)), out))
 }
 
 /// Tells the person something, on stderr. One that is closed harms nobody.
@@ -54,6 +55,14 @@ fn colours(is_terminal: bool, strings: &dyn Strings) -> bool {
     is_terminal && !declined && strings.get("TERM").as_deref() != Some("dumb")
 }
 
+/// The locale names a character set, and not UTF-8. One that is not set says nothing of the terminal.
+fn is_ascii(strings: &dyn Strings) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
+        strings.get(name).filter(|value| !value.is_empty()).map(|value| value.to_ascii_lowercase())
+    });
+    locale.is_some_and(|locale| !locale.contains("utf-8") && !locale.contains("utf8"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +76,17 @@ mod tests {
         assert!(!colours(true, &none.clone().with("NO_COLOR", "1")));
         assert!(colours(true, &none.clone().with("NO_COLOR", "")));
         assert!(!colours(true, &none.with("TERM", "dumb")));
+    }
+
+    #[test]
+    fn a_locale_without_utf_8_gets_ascii() {
+        let ascii =
+            |pairs: &[(&'static str, &'static str)]| is_ascii(&Fixed::from_iter(pairs.iter().copied()));
+        assert!(!ascii(&[]));
+        assert!(!ascii(&[("LANG", "de_DE.UTF-8")]));
+        assert!(!ascii(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8"), ("LANG", "C")]));
+        assert!(ascii(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]));
+        assert!(ascii(&[("LANG", "de_DE.ISO-8859-1")]));
     }
 
     #[test]

@@ -131,11 +131,11 @@ pub(crate) async fn serve(
         };
         served.spawn(server::listen(stream, state, accepting.clone(), serve, close.clone()));
     }
-    // Listeners and connections hold their own.
-    drop((hearing, accepting));
     tokio::select! {
         () = async { while served.join_next().await.is_some() && close.is_requested() {} } => {}
         () = close.abandoned() => {}
     }
     served.shutdown().await;
+    // Only now: without a sender left, whoever serves connections, and whoever waits for what they bring, is done.
+    drop((accepting, hearing));
 }

@@ -216,6 +216,25 @@ async fn l43_any_2xx_is_a_success() {
 }
 
 #[tokio::test]
+async fn an_agent_with_fewer_transports_is_whole() {
+    for change in [
+        (|config| config.dogstatsd.stream_socket = None) as fn(&mut Config),
+        |config| config.dogstatsd.socket = None,
+        |config| config.dogstatsd.udp = Vec::new(),
+        |config| config.dogstatsd.enabled = false,
+    ] {
+        let agent = Setup::new().await.change(change).start().await;
+        agent.status_until(|_| true).await;
+        tokio::select! {
+            biased;
+            stage = agent.running.died() => panic!("the {stage} ended"),
+            () = std::future::ready(()) => {}
+        }
+        agent.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn l108_what_the_backend_refuses_is_on_the_books_with_its_reason() {
     let agent = Setup::new().await.start().await;
     agent.backend.behave(Behaviour::status(413).on(SERIES));

@@ -82,6 +82,32 @@ def everyone(tools, lastlight):
     ]
 
 
+def metric_agents(tools, lastlight):
+    """Those that take DogStatsD: `{statsd}` is the UDP port, `{backend_port}` the backend's."""
+    mini, rotel, ours, _ = everyone(tools, lastlight)
+    del rotel
+    mini.environment |= {"DD_DOGSTATSD_PORT": "{statsd}", "DD_SITE": ".0.1:{backend_port}"}
+    if not mini.missing:
+        mini.binary, mini.missing = sent_here(mini.binary)
+    ours.environment |= {"DD_DOGSTATSD_PORT": "{statsd}", "DD_DD_URL": "{backend}", "DD_HOSTNAME": "bench"}
+    sink = Agent(
+        "sink", "bare recvmmsg loop", tools / "testkit-sink", {}, ["--port", "{port}", "--udp", "{statsd}"], forwards=False
+    )
+    return [mini, ours, sink]
+
+
+def sent_here(program):
+    """A copy of the mini agent whose metrics go to `http://127.0$DD_SITE`, not `https://api.$DD_SITE`."""
+    copy = program.with_name(program.name + "-here")
+    code = program.read_bytes()
+    there, here = b"https://api.", b"http://127.0"
+    if code.count(there) != 1:
+        return program, "where it sends metrics to is not found in it"
+    copy.write_bytes(code.replace(there, here))
+    copy.chmod(0o755)
+    return copy, ""
+
+
 def wheel(requirement, inside):
     """Downloads a wheel once and unpacks it: the path of a program in it, and why not."""
     name = requirement.partition("==")[0].replace("-", "_")

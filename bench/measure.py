@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import platform
@@ -104,8 +105,10 @@ def per_million(cpu_seconds, spans):
 class Process:
     """A started agent."""
 
-    def __init__(self, pid, port):
-        self.pid, self.port, self.ended = pid, port, False
+    def __init__(self, pid, port, statsd):
+        self.pid, self.port, self.statsd, self.ended = pid, port, statsd, False
+        # User and system time of its whole life, seconds, once it has ended.
+        self.life_cpu = None
 
     def cpu(self):
         """User and system time so far, seconds."""
@@ -125,13 +128,14 @@ class Process:
             return
         os.kill(self.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_MAX_SECONDS
-        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+        pid, _, used = os.wait4(self.pid, os.WNOHANG)
+        while not pid:
             if time.monotonic() > deadline:
                 os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                break
+                deadline = math.inf
             time.sleep(0.002)
-        self.ended = True
+            pid, _, used = os.wait4(self.pid, os.WNOHANG)
+        self.ended, self.life_cpu = True, used.ru_utime + used.ru_stime
 
 
 @contextlib.contextmanager
@@ -150,15 +154,16 @@ def start_time(agent, backend_port):
     return seconds * 1e3
 
 
-def start(agent, backend_port):
-    port = free_port()
-    places = {"port": port, "backend": f"http://127.0.0.1:{backend_port}"}
-    environment = agents.clean_environment() | agent.variables(**places)
+def start(agent, backend_port, **more):
+    """Starts an agent, with more variables than its own: the process, and the seconds until it accepted."""
+    port, statsd = free_port(), free_port(socket.SOCK_DGRAM)
+    places = {"port": port, "statsd": statsd, "backend": f"http://127.0.0.1:{backend_port}", "backend_port": backend_port}
+    environment = agents.clean_environment() | agent.variables(**places) | more
     command = agent.command(**places)
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
     begin = time.perf_counter()
     pid = os.posix_spawn(command[0], command, environment, file_actions=quiet)
-    process = Process(pid, port)
+    process = Process(pid, port, statsd)
     while True:
         with socket.socket() as attempt:
             if attempt.connect_ex(("127.0.0.1", port)) == 0:
@@ -171,13 +176,13 @@ def start(agent, backend_port):
 
 @contextlib.contextmanager
 def backend(tools):
-    """The scripted backend, only counting: its port, and a function for its counts."""
+    """The scripted backend, only counting: its port, and a function for its counts (or its metrics)."""
     process = subprocess.Popen([tools / "testkit-backend", "--keep", "counts"], stdout=subprocess.PIPE, text=True)
     try:
         port = int(process.stdout.readline().rpartition(" ")[2])
 
-        def counts():
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_counts", timeout=120) as answer:
+        def counts(what="counts"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_{what}", timeout=120) as answer:
                 return json.load(answer)
 
         yield port, counts
@@ -186,7 +191,7 @@ def backend(tools):
         process.wait()
 
 
-def free_port():
-    with socket.socket() as probe:
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -29,16 +29,20 @@ COLOURS = {"mini": "#b0413e", "rotel": "#c08a3e", "lastlight": "#2f6f9f", "sink"
 def write(results, folder):
     """Writes results.md, results.svg and, between its markers, the README: the table."""
     table = markdown(results)
-    (folder / "results.md").write_text(table)
     (folder / "results.svg").write_text(svg(results))
-    readme = folder.parent / "README.md"
-    if readme.exists():
-        text = readme.read_text()
-        if BEGIN in text and END in text:
-            before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-            inner = table.partition(BEGIN)[2].partition(END)[0]
-            readme.write_text(before + BEGIN + inner + END + after)
+    publish(table, folder, BEGIN, END)
     return table
+
+
+def publish(table, folder, begin, end):
+    """Puts a table between its markers: in results.md, at its end the first time, and in the README if it has them."""
+    for page, adds in ((folder / "results.md", True), (folder.parent / "README.md", False)):
+        text = page.read_text() if page.exists() else ""
+        if begin in text and end in text:
+            inner = table.partition(begin)[2].partition(end)[0]
+            page.write_text(text.partition(begin)[0] + begin + inner + end + text.partition(end)[2])
+        elif adds:
+            page.write_text(text + ("\n" if text else "") + table)
 
 
 def values(results, name, key):

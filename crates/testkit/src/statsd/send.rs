@@ -14,8 +14,10 @@ use std::{
 };
 
 /// At a rate, what is due is sent in bursts so far apart. A burst that is late is followed by the next one
-/// after half of that: never more than double the rate.
+/// after half of that.
 const BURST_EVERY: Duration = Duration::from_micros(500);
+/// The most that one burst may make up for.
+const BURST_MAX: Duration = Duration::from_millis(1);
 /// Datagrams of one call.
 const CALL_DATAGRAMS: usize = 32;
 
@@ -103,7 +105,7 @@ pub fn run(load: &Load) -> io::Result<Report> {
             Some(rate) => {
                 let by_now = now.duration_since(begin).as_secs_f64() + BURST_EVERY.as_secs_f64();
                 let per_second = rate / load.mix.samples_per_datagram as f64;
-                let most = (per_second * BURST_EVERY.as_secs_f64()).ceil() as u64;
+                let most = (per_second * BURST_MAX.as_secs_f64()).ceil() as u64;
                 ((by_now * per_second) as u64).saturating_sub(next).min(most).min(left)
             }
             None => left.min(1024),

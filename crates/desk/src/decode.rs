@@ -301,6 +301,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn pair(kind: &str, name: &str) -> (String, String) {
         (kind.to_owned(), name.to_owned())
@@ -377,6 +378,24 @@ mod tests {
         }
         for body in ["", "[1]", "{\"events\":[]}", "{\"events\":{\"a\":{}}}", deep.as_str()] {
             assert!(events(body.as_bytes()).is_err(), "{:.20}", body);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+            text in r#"[\[\]{}:,"0-9a-z]{0,60}"#,
+        ) {
+            let nested = format!(r#"{{"series":[{{"metric":"a","points":[{text}]}}],"events":{{"a":[{text}]}}}}"#);
+            for body in [body.as_slice(), text.as_bytes(), nested.as_bytes()] {
+                series(body).ok();
+                sketches(body).ok();
+                series_json(body).ok();
+                series_v1(body).ok();
+                events(body).ok();
+                checks(body).ok();
+            }
         }
     }
 }

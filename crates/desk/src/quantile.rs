@@ -176,6 +176,7 @@ impl MergedSketch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The values 1 ms … 100 ms under a mapping of 1 % accuracy.
     fn sketch(interpolation: i32) -> Sketch {
@@ -291,5 +292,22 @@ mod tests {
         merged.add(&damaged, 3);
         assert_eq!((merged.bins(), merged.bins[&0], merged.count), (3, 4, u64::MAX));
         assert!(merged.quantile(0.5).is_some_and(f64::is_finite));
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_within_its_accuracy_of_the_exact_one(
+            mut values in proptest::collection::vec(prop_oneof![-1e6..1e6_f64, Just(0.0), 1e-8..1e-3_f64], 1..200),
+            q in 0.0..=1.0_f64,
+        ) {
+            let mut merged = MergedSketch::default();
+            for part in values.chunks(50) {
+                merged.add(&binned(part), BINS_MAX);
+            }
+            let found = merged.quantile(q).unwrap();
+            values.sort_by(f64::total_cmp);
+            let exact = values[(q * (values.len() - 1) as f64) as usize];
+            prop_assert!((found - exact).abs() <= exact.abs() / 128.0 + 1e-12, "{found} for {exact}");
+        }
     }
 }

@@ -66,6 +66,7 @@ fn the_example_is_shown_whole_as_json_and_the_books_balance() {
 #[test]
 fn the_examples_metrics_are_shown_to_the_last_sample() {
     let output = run(&["--json", "--example"]);
+    assert!(!text(&output.stderr).contains("ended on its own"), "{}", text(&output.stderr));
     let lines = lines(&output.stdout);
     let kind = |wanted: &str| lines.iter().filter(|line| line["type"] == wanted).collect::<Vec<_>>();
     // Counts arrive by second: what they stand for is value times interval.

@@ -189,11 +189,14 @@ impl<'a> Row<'a> {
             Kind::Unspecified => ("?", vec![value(0, last)]),
             Kind::Gauge => ("gauge", vec![value(0, last)]),
             Kind::Count => {
-                ("count", vec![value(1, last), value(0, format!("total {}", number(entry.total)))])
+                ("count", vec![value(1, last), value(0, format!("total {}", number(whole(entry.total))))])
             }
             Kind::Rate => (
                 "rate",
-                vec![value(1, format!("{last}/s")), value(0, format!("total {}", number(entry.total)))],
+                vec![
+                    value(1, format!("{last}/s")),
+                    value(0, format!("total {}", number(whole(entry.total)))),
+                ],
             ),
             Kind::Distribution => {
                 let sketch = &entry.sketch;
@@ -220,7 +223,7 @@ impl<'a> Row<'a> {
         let [average, median, p95, max, samples] = entries;
         let value = |rank, label: &str, value| Value { rank, text: format!("{label} {}", number(value)) };
         let values = vec![
-            value(2, "n", samples.total),
+            value(2, "n", whole(samples.total)),
             value(0, "median", median.last()),
             value(1, "p95", p95.last()),
             value(3, "max", max.last()),
@@ -307,6 +310,12 @@ impl Layout {
         }
         format!("{}\n", line.trim_end())
     }
+}
+
+/// A sum of rates times their interval is off by a few roundings: what was a whole number is one again.
+fn whole(sum: f64) -> f64 {
+    let rounded = sum.round();
+    if (sum - rounded).abs() <= 1e-9 * rounded.abs() { rounded } else { sum }
 }
 
 /// The latest values as bars, a column for each bucket, blank where there was none. One value makes no line.
@@ -418,6 +427,8 @@ fn told(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn drawn(points: &[(i64, f64)], from_zero: bool) -> String {
         sparkline(&points.iter().copied().collect(), 8, from_zero)
@@ -437,6 +448,25 @@ mod tests {
         assert_eq!(drawn(&[(0, 0.0), (10, 0.0)], true), "▁▁");
         assert_eq!(drawn(&[(0, 5.0)], true), "");
         assert_eq!(drawn(&[], true), "");
+    }
+
+    #[test]
+    fn a_sum_that_was_whole_is_whole_again_and_others_stay() {
+        assert_eq!(whole(0.1 * 10.0 + 0.7 * 10.0), 8.0);
+        assert_eq!(whole(123_456.000_000_001), 123_456.0);
+        assert_eq!((whole(0.5), whole(0.0), whole(7.999), whole(1e-12)), (0.5, 0.0, 7.999, 1e-12));
+    }
+
+    proptest! {
+        #[test]
+        fn a_sparkline_of_anything_stays_within_its_columns(
+            points in vec((any::<i64>(), any::<f64>().prop_filter("stored", |value| value.is_finite())), 0..70),
+            columns in 0_usize..25,
+            from_zero: bool,
+        ) {
+            let history = points.iter().copied().collect();
+            prop_assert!(sparkline(&history, columns, from_zero).chars().count() <= columns);
+        }
     }
 
     #[test]

@@ -203,6 +203,7 @@ pub(crate) fn trace_id(high: u64, low: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn escape_sequences_and_controls_are_neutralised() {
@@ -275,6 +276,36 @@ mod tests {
             assert_eq!(number(value), expected, "{value}");
         }
         assert_eq!(number(f64::NAN), "NaN");
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_takes_few_columns_and_reads_back_as_itself(value: f64) {
+            let text = number(value);
+            prop_assert!(text.len() <= 10, "{}", text);
+            let (digits, unit) = match text.strip_suffix(['k', 'M', 'G', 'T']) {
+                Some(digits) => {
+                    let unit = match text.as_bytes().last() {
+                        Some(b'k') => 1e3,
+                        Some(b'M') => 1e6,
+                        Some(b'G') => 1e9,
+                        _ => 1e12,
+                    };
+                    (digits, unit)
+                }
+                None => (text.as_str(), 1.0),
+            };
+            let read = digits.replace(',', "").parse::<f64>().unwrap() * unit;
+            prop_assert!(value.is_nan() || read == value || (read / value - 1.0).abs() < 0.05, "{} {}", text, value);
+        }
+
+        #[test]
+        fn any_text_in_ascii_is_ascii_and_as_wide_as_before(drawn in "\\PC{0,40}") {
+            let plain = ascii(&drawn);
+            prop_assert!(plain.is_ascii());
+            // Of a sequence that is drawn as one character each part counts.
+            prop_assert!(width(&plain) >= width(&drawn) || drawn.chars().any(|c| c.width() == Some(0)));
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ const NAME_WIDTH_MAX: usize = 48;
 const VALUES_WIDTH_MIN: usize = 36;
 /// Columns of a kind.
 const KIND_WIDTH: usize = 5;
+/// Columns of a sparkline where figures need the room.
+const SPARK_WIDTH_MIN: usize = 8;
 /// Columns of a sparkline at most.
 const SPARK_WIDTH_MAX: usize = 20;
 /// The colour of sparklines, of the 256 of a terminal.
@@ -273,18 +275,25 @@ impl Layout {
     fn of(rows: &[Row<'_>], tags: &[String], total: usize) -> Self {
         let most = |widths: &mut dyn Iterator<Item = usize>| widths.max().unwrap_or(0);
         let kind = total >= TYPE_FROM_WIDTH;
+        let name = most(&mut rows.iter().map(|row| width(&clean(row.name)))).min(NAME_WIDTH_MAX);
+        let tags = most(&mut tags.iter().map(|tags| width(tags)));
+        let values = most(&mut rows.iter().map(|row| width(&row.fitted(usize::MAX))));
+        let fixed = if kind { 2 + KIND_WIDTH } else { 0 };
+        let named = name + if tags > 0 { 2 + tags } else { 0 };
         let spark = if total >= BAR_FROM_WIDTH {
-            most(&mut rows.iter().map(|row| width(&sparkline(row.history, SPARK_WIDTH_MAX, row.from_zero))))
+            let left = total.saturating_sub(fixed + named + 2 + values + 2);
+            let drawn = |row: &Row<'_>| {
+                let columns = left.clamp(SPARK_WIDTH_MIN, SPARK_WIDTH_MAX);
+                width(&sparkline(row.history, columns, row.from_zero))
+            };
+            most(&mut rows.iter().map(drawn))
         } else {
             0
         };
-        let right = if kind { 2 + KIND_WIDTH } else { 0 } + if spark > 0 { 2 + spark } else { 0 };
-        let name = most(&mut rows.iter().map(|row| width(&clean(row.name)))).min(NAME_WIDTH_MAX);
-        let tags = most(&mut tags.iter().map(|tags| width(tags)));
+        let right = fixed + if spark > 0 { 2 + spark } else { 0 };
         // What tells contexts apart comes first, then the figures; some of each are always to be seen.
-        let left = total.saturating_sub(right + 2 + name + if tags > 0 { 2 + tags } else { 0 });
-        let values = most(&mut rows.iter().map(|row| width(&row.fitted(usize::MAX))))
-            .min(left.max(VALUES_WIDTH_MIN.min(total * 9 / 20)));
+        let left = total.saturating_sub(right + 2 + named);
+        let values = values.min(left.max(VALUES_WIDTH_MIN.min(total * 9 / 20)));
         let values = most(&mut rows.iter().map(|row| width(&row.fitted(values))));
         let room = total.saturating_sub(right + 2 + values);
         let name = name.min(if tags > 0 { room * 2 / 3 } else { room });

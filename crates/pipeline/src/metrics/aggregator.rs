@@ -14,6 +14,8 @@ use std::collections::VecDeque;
 const PARTIALS_MAX: u32 = BUCKET_SECONDS - 1;
 /// Buckets of which it is remembered that they were told in part; older ones are long over.
 const PARTIAL_BUCKETS_MAX: usize = 8;
+/// Samples of histograms one step tells, beyond which it ends early: they are sorted.
+const STEP_SAMPLES: u64 = 16_384;
 /// Shards of the tables one step of a flush looks at.
 const STEP_SHARDS: usize = 8;
 
@@ -83,7 +85,8 @@ struct Flushing {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pending,
-    Chunk(usize),
+    /// The next context.
+    Contexts(usize),
     Tables(usize),
 }
 
@@ -286,7 +289,8 @@ impl Aggregator {
         });
     }
 
-    /// Takes one step, of about a thousand contexts; true while there is more.
+    /// Takes one step, of a thousand contexts at most and less than a millisecond unless a single histogram takes
+    /// longer; true while there is more.
     pub fn flush_step(&mut self, sink: &mut impl Sink) -> bool {
         let Some(mut flushing) = self.flushing.take() else { return false };
         flushing.step = match flushing.step {
@@ -297,16 +301,23 @@ impl Aggregator {
                     }
                     Step::Pending
                 }
-                None => Step::Chunk(0),
+                None => Step::Contexts(0),
             },
-            Step::Chunk(at) if at < self.store.chunks() => {
-                for place in 0..self.store.places(at) {
-                    self.visit(&flushing, (at * CHUNK_CONTEXTS + place) as u32, sink);
+            Step::Contexts(mut at) if at / CHUNK_CONTEXTS < self.store.chunks() => {
+                let chunk = at / CHUNK_CONTEXTS;
+                let end = chunk * CHUNK_CONTEXTS + self.store.places(chunk);
+                let mut samples = 0;
+                while at < end && samples < STEP_SAMPLES {
+                    samples += u64::from(self.visit(&flushing, at as u32, sink));
+                    at += 1;
                 }
-                self.store.release(at);
-                Step::Chunk(at + 1)
+                if at >= end {
+                    self.store.release(chunk);
+                    at = (chunk + 1) * CHUNK_CONTEXTS;
+                }
+                Step::Contexts(at)
             }
-            Step::Chunk(_) => Step::Tables(0),
+            Step::Contexts(_) => Step::Tables(0),
             Step::Tables(at) if at < SHARDS => {
                 for shard in at..(at + STEP_SHARDS).min(SHARDS) {
                     self.store.shrink_shard(shard);
@@ -467,11 +478,11 @@ impl Aggregator {
         self.tell(flushing, context, last, value, samples, zeros, sink);
     }
 
-    /// Tells what is due of one context, and forgets it when it is long silent.
-    fn visit(&mut self, flushing: &Flushing, index: u32, sink: &mut impl Sink) {
+    /// Tells what is due of one context, and forgets it when it is long silent; how many samples were sorted for it.
+    fn visit(&mut self, flushing: &Flushing, index: u32, sink: &mut impl Sink) -> u32 {
         let context = self.store.get_mut(index);
         if context.is_vacant() {
-            return;
+            return 0;
         }
         let (last, is_count) = (context.last, context.metric_type == MetricType::Count);
         let begin = bucket(last);
@@ -481,6 +492,7 @@ impl Aggregator {
             samples = std::mem::take(&mut context.samples);
         }
         let is_idle = context.value.is_empty();
+        let sorted = if matches!(value, Value::Histogram(_)) { samples } else { 0 };
         let zeros = match is_count {
             true => (flushing.zeros_from.max(begin + BUCKET_SECONDS), flushing.cutoff),
             false => (0, 0),
@@ -491,6 +503,7 @@ impl Aggregator {
             self.store.remove(index);
             self.epoch = self.epoch.wrapping_add(1);
         }
+        sorted
     }
 
     /// Tells a value and zeros, if there are any.
@@ -526,7 +539,7 @@ impl Flushing {
     fn visited(&self, index: u32) -> bool {
         match self.step {
             Step::Pending => false,
-            Step::Chunk(at) => (index as usize / CHUNK_CONTEXTS) < at,
+            Step::Contexts(at) => (index as usize) < at,
             Step::Tables(_) => true,
         }
     }

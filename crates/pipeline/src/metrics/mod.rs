@@ -7,6 +7,7 @@ pub mod mapper;
 mod rules;
 mod sketch;
 mod store;
+mod table;
 mod value;
 
 pub use aggregator::Aggregator;

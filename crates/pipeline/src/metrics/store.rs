@@ -6,9 +6,9 @@
 
 use super::Key;
 use super::rules::{Canonical, Rules, Spelling};
+use super::table::{Entry, Table};
 use super::value::{BLOCK_BYTES, Value};
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use model::Bump;
 use model::metric::MetricType;
 use std::hash::{BuildHasher, Hasher};
@@ -56,20 +56,11 @@ struct Chunk {
     live: u32,
 }
 
-/// 32 bits of a hash, and where to look.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    hash: u32,
-    index: u32,
-}
-
-type Shard = HashTable<Entry>;
-
 /// All contexts.
 #[derive(Debug)]
 pub(super) struct Store {
-    spellings: [Shard; SHARDS],
-    meanings: [Shard; SHARDS],
+    spellings: [Table; SHARDS],
+    meanings: [Table; SHARDS],
     hasher: RandomState,
     chunks: Vec<Option<Chunk>>,
     /// No chunk before this one has a vacant place.
@@ -82,11 +73,6 @@ pub(super) struct Store {
     bytes: usize,
 }
 
-/// What the table takes for the place of an entry, by its hash: the shard has its low bits already.
-fn place(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash) >> 6
-}
-
 fn shard(hash: u32) -> usize {
     hash as usize % SHARDS
 }
@@ -94,8 +80,8 @@ fn shard(hash: u32) -> usize {
 impl Store {
     pub(super) fn new() -> Self {
         Self {
-            spellings: [const { Shard::new() }; SHARDS],
-            meanings: [const { Shard::new() }; SHARDS],
+            spellings: [const { Table::new() }; SHARDS],
+            meanings: [const { Table::new() }; SHARDS],
             hasher: RandomState::default(),
             chunks: Vec::new(),
             vacant: 0,
@@ -154,22 +140,16 @@ impl Store {
     /// The context of a spelling that was met before.
     #[inline]
     pub(super) fn find(&self, hash: u32, key: &Key<'_>) -> Option<u32> {
-        let found = self.spellings[shard(hash)].find(place(hash), |entry| {
-            entry.hash == hash && {
-                let (text, name_length, context) = self.spelling(entry.index);
-                let context = self.get(context);
-                context.metric_type == key.metric_type
-                    && usize::from(name_length) == key.name.len()
-                    && text.len() == key.name.len() + key.tags.len()
-                    && text.starts_with(key.name)
-                    && text.ends_with(key.tags)
-            }
+        let found = self.spellings[shard(hash)].find(hash, |index| {
+            let (text, name_length, context) = self.spelling(index);
+            let context = self.get(context);
+            context.metric_type == key.metric_type
+                && usize::from(name_length) == key.name.len()
+                && text.len() == key.name.len() + key.tags.len()
+                && text.starts_with(key.name)
+                && text.ends_with(key.tags)
         })?;
-        Some(if found.index & ALIAS == 0 {
-            found.index
-        } else {
-            self.aliases[(found.index & !ALIAS) as usize].context
-        })
+        Some(if found & ALIAS == 0 { found } else { self.aliases[(found & !ALIAS) as usize].context })
     }
 
     /// Text, length of the name, and context of what a table of spellings points to.
@@ -193,17 +173,15 @@ impl Store {
         metric_type: MetricType,
     ) -> (u32, Option<u32>) {
         let hash = self.hash_meaning(canonical, metric_type);
-        let found = self.meanings[shard(hash)].find(place(hash), |entry| {
-            entry.hash == hash && {
-                let context = self.get(entry.index);
-                let other = rules.read(arena, context.meaning());
-                context.metric_type == metric_type
-                    && other.name == canonical.name
-                    && other.host == canonical.host
-                    && other.tags == canonical.tags
-            }
+        let found = self.meanings[shard(hash)].find(hash, |index| {
+            let context = self.get(index);
+            let other = rules.read(arena, context.meaning());
+            context.metric_type == metric_type
+                && other.name == canonical.name
+                && other.host == canonical.host
+                && other.tags == canonical.tags
         });
-        (hash, found.map(|entry| entry.index))
+        (hash, found)
     }
 
     #[inline]
@@ -226,7 +204,7 @@ impl Store {
 
     /// What a new context would take, roughly.
     pub(super) fn need(&self, text: usize) -> usize {
-        const ENTRIES: usize = 2 * 2 * (size_of::<Entry>() + 1);
+        const ENTRIES: usize = 2 * 2 * size_of::<Entry>();
         let full = self.live == self.held_chunks * CHUNK_CONTEXTS;
         text + BLOCK_BYTES + ENTRIES + if full { CHUNK_CONTEXTS * size_of::<Context>() } else { 0 }
     }
@@ -372,11 +350,9 @@ impl Store {
     /// Gives back what one shard of the tables has too much of.
     pub(super) fn shrink_shard(&mut self, at: usize) {
         for table in [&mut self.spellings[at], &mut self.meanings[at]] {
-            if table.len() < table.capacity() / 4 {
-                let before = table.allocation_size();
-                table.shrink_to(table.len() * 3 / 2, |entry| place(entry.hash));
-                self.bytes -= before - table.allocation_size();
-            }
+            let before = table.bytes();
+            table.shrink();
+            self.bytes -= before - table.bytes();
         }
     }
 
@@ -438,16 +414,13 @@ fn written(key: &Key<'_>, mapped: Option<&(Vec<u8>, Vec<u8>)>) -> Box<[u8]> {
     [key.name, key.tags, name, tags, &spelled.to_le_bytes(), &named.to_le_bytes()].concat().into_boxed_slice()
 }
 
-fn enter(shards: &mut [Shard; SHARDS], bytes: &mut usize, entry: Entry) {
+fn enter(shards: &mut [Table; SHARDS], bytes: &mut usize, entry: Entry) {
     let table = &mut shards[shard(entry.hash)];
-    let before = table.allocation_size();
-    table.insert_unique(place(entry.hash), entry, |entry| place(entry.hash));
-    *bytes += table.allocation_size() - before;
+    let before = table.bytes();
+    table.insert(entry);
+    *bytes += table.bytes() - before;
 }
 
-fn leave(shards: &mut [Shard; SHARDS], entry: Entry) {
-    let found = shards[shard(entry.hash)].find_entry(place(entry.hash), |held| held.index == entry.index);
-    if let Ok(found) = found {
-        found.remove();
-    }
+fn leave(shards: &mut [Table; SHARDS], entry: Entry) {
+    shards[shard(entry.hash)].remove(entry);
 }

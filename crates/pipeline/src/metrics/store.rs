@@ -274,16 +274,18 @@ impl Store {
     /// Remembers another spelling, unless the context has many already or the text is too big for `room`.
     pub(super) fn remember(&mut self, hash: u32, key: &Key<'_>, context: u32, room: usize) {
         let Ok(name_length) = u16::try_from(key.name.len()) else { return };
-        let text = written(key, None);
+        let need =
+            key.name.len() + key.tags.len() + BLOCK_BYTES + size_of::<Alias>() + 4 * size_of::<Entry>();
         let mut known = 0;
         let mut next = self.get(context).next;
         while next != NONE {
             known += 1;
             next = self.aliases[next as usize].next;
         }
-        if known == ALIASES_MAX || text.len() + size_of::<Alias>() + 2 * size_of::<Entry>() > room {
+        if known == ALIASES_MAX || need > room {
             return;
         }
+        let text = written(key, None);
         self.bytes += text.len() + BLOCK_BYTES;
         let alias = Alias { text, context, next: self.get(context).next, name_length };
         let at = match self.vacant_alias {

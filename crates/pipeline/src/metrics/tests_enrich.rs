@@ -1,6 +1,28 @@
 //! Tags, names and hosts.
 
 use super::*;
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn order_and_repetition_of_tags_do_not_matter(
+        tags in prop::collection::vec("[abé:]{0,3}|device:a|dd.internal.card:x", 0..8), seed in any::<u64>(),
+    ) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut aggregator = aggregator();
+        send(&mut aggregator, "x", &tags.join(","), "c", &[1.0], 1.0);
+        for _ in 0..12 {
+            let mut other = tags.clone();
+            other.extend(tags.iter().filter(|_| random.bool()).cloned());
+            random.shuffle(&mut other);
+            send(&mut aggregator, "x", &other.join(","), "c", &[1.0], 1.0);
+        }
+        prop_assert_eq!(aggregator.contexts(), 1);
+        let told = all(&mut aggregator);
+        prop_assert_eq!((told.len(), told[0].samples), (1, 13));
+        prop_assert!(told[0].tags.is_sorted_by(|one, other| one < other));
+    }
+}
 
 fn told_with(config: MetricsConfig, name: &str, tags: &str, letters: &str) -> Told {
     let mut aggregator = Aggregator::new(config, 1_000);

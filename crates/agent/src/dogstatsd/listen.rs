@@ -14,10 +14,17 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-/// A batch with fewer packets than this shows a quiet socket …
-const QUIET_PACKETS: usize = 32;
-/// … which is left alone for this long where the kernel queues for us: one wake-up for many packets.
-const QUIET_PAUSE: Duration = Duration::from_millis(1);
+/// Packets that a batch should have: below, more are let gather before the next one.
+const GATHERED_PACKETS: u32 = 24;
+/// A batch of this many leaves no time to gather.
+const BUSY_PACKETS: usize = 48;
+/// Least time to gather, the grain of the runtime's timers.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// Longest time to gather where the kernel's buffer holds what comes meanwhile: [`DEEP_BUFFER_BYTES`] are some
+/// 400 datagrams of 1 KiB, as they come within 5 ms at 1.4 million samples a second.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+/// A receive buffer of at least this much is deep.
+const DEEP_BUFFER_BYTES: usize = 1024 * 1024;
 /// After the stop began, a socket is read until nothing has come for this long …
 const LINGER: Duration = Duration::from_millis(10);
 /// … and no longer than this in all: clients that keep sending do not keep the stop waiting.
@@ -39,39 +46,50 @@ pub(crate) struct Listening {
     pub(crate) _hearing: Hearing,
 }
 
-/// Takes datagrams until it is asked to close and the kernel's queue is empty (losses.md L87). `may_pause`: the
-/// kernel queues enough for a pause after a small batch; Unix sockets queue ten datagrams, and then their
-/// senders wait or lose.
+/// How long a socket with such a receive buffer may be left alone while packets gather.
+pub(crate) fn pause_max(receive_buffer_bytes: usize) -> Duration {
+    if receive_buffer_bytes >= DEEP_BUFFER_BYTES { PAUSE_MAX } else { PAUSE_MIN }
+}
+
+/// Takes datagrams until it is asked to close and the kernel's queue is empty (losses.md L87).
+///
+/// A wake-up costs as much as some tens of packets, so packets are let gather for up to `pause_max`. `None`: never;
+/// Unix sockets queue few datagrams, and then their senders wait or lose.
 pub(crate) async fn datagrams<D: Datagrams + Sync>(
     socket: D,
     listening: Listening,
-    may_pause: bool,
+    pause_max: Option<Duration>,
     close: Close,
 ) {
     let mut packets = Packets::new(listening.datagram_max_bytes);
-    loop {
-        tokio::select! {
-            biased;
-            () = close.requested() => break,
-            ready = socket.readable() => {
-                if let Err(error) = ready && !listening.survives(&error).await {
-                    return;
+    let mut pause = PAUSE_MIN;
+    while !close.is_requested() {
+        let result = match listening.receive(&socket, &mut packets) {
+            Ok(0) => tokio::select! {
+                biased;
+                () = close.requested() => break,
+                ready = socket.readable() => ready,
+            },
+            Ok(received) => {
+                match pause_max {
+                    Some(pause_max) if received < BUSY_PACKETS => {
+                        pause = next_pause(pause, received, pause_max);
+                        tokio::select! {
+                            () = sleep(pause) => {}
+                            () = close.requested() => break,
+                        }
+                    }
+                    // Others on this thread have their turn.
+                    _ => tokio::task::yield_now().await,
                 }
+                Ok(())
             }
-        }
-        match listening.receive(&socket, &mut packets) {
-            Ok(received) if may_pause && received > 0 && received < QUIET_PACKETS => {
-                tokio::select! {
-                    () = sleep(QUIET_PAUSE) => {}
-                    () = close.requested() => break,
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                if !listening.survives(&error).await {
-                    return;
-                }
-            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result
+            && !listening.survives(&error).await
+        {
+            return;
         }
     }
     let end = Instant::now() + LINGER_MAX;
@@ -92,6 +110,12 @@ pub(crate) async fn datagrams<D: Datagrams + Sync>(
             Ok(_) => {}
         }
     }
+}
+
+/// The time in which [`GATHERED_PACKETS`] gather, by what gathered last time.
+fn next_pause(pause: Duration, received: usize, pause_max: Duration) -> Duration {
+    let received = u32::try_from(received).unwrap_or(u32::MAX).max(1);
+    (pause * GATHERED_PACKETS / received).clamp(PAUSE_MIN, pause_max)
 }
 
 impl Listening {
@@ -192,5 +216,23 @@ pub(crate) async fn frames<S: AsyncRead + Unpin + Send>(
             }
         }
         book.add(&tally);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_let_gather_as_long_as_they_are_few_and_the_buffer_is_deep() {
+        let deep = pause_max(4 * DEEP_BUFFER_BYTES);
+        let mut pause = PAUSE_MIN;
+        for _ in 0..9 {
+            pause = next_pause(pause, 1, deep);
+        }
+        assert_eq!(pause, PAUSE_MAX);
+        assert_eq!(next_pause(pause, 48, deep), PAUSE_MAX / 2);
+        assert_eq!(next_pause(PAUSE_MIN, 1, pause_max(200 * 1024)), PAUSE_MIN);
+        assert_eq!(next_pause(PAUSE_MIN, usize::MAX, deep), PAUSE_MIN);
     }
 }

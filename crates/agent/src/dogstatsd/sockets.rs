@@ -115,10 +115,16 @@ pub(crate) async fn serve(
     };
     let mut served = JoinSet::new();
     for (udp, book) in sockets.udp.into_iter().zip(books.by_ref()) {
-        served.spawn(listen::datagrams(udp, listening(book, config.eol_required.udp), true, close.clone()));
+        let pause_max = Some(listen::pause_max(udp.receive_buffer_bytes()));
+        served.spawn(listen::datagrams(
+            udp,
+            listening(book, config.eol_required.udp),
+            pause_max,
+            close.clone(),
+        ));
     }
     for (unix, book) in sockets.unix.into_iter().zip(books.by_ref()) {
-        served.spawn(listen::datagrams(unix, listening(book, config.eol_required.uds), false, close.clone()));
+        served.spawn(listen::datagrams(unix, listening(book, config.eol_required.uds), None, close.clone()));
     }
     for (stream, book) in sockets.stream.into_iter().zip(books) {
         let state = Arc::new(TransportState::new(book.name.clone()));

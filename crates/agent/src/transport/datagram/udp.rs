@@ -1,4 +1,7 @@
 //! UDP.
+//!
+//! On Unix the socket is known to the runtime only while somebody waits for it: it would otherwise wake a thread
+//! for each datagram, also while the reader lets some gather.
 
 use super::receive::{self, Drops};
 use super::{DatagramOptions, Datagrams, Packets, Received};
@@ -8,9 +11,13 @@ use socket2::SockRef;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::net::UdpSocket;
 #[cfg(target_os = "linux")]
 use std::net::{Ipv4Addr, Ipv6Addr};
+#[cfg(not(unix))]
 use tokio::io::Interest;
+#[cfg(not(unix))]
 use tokio::net::UdpSocket;
 
 /// A bound UDP socket.
@@ -56,10 +63,23 @@ impl Udp {
 }
 
 impl Datagrams for Udp {
+    #[cfg(unix)]
+    async fn readable(&self) -> io::Result<()> {
+        // A second descriptor of the socket, known to the runtime until it is dropped.
+        tokio::net::UdpSocket::from_std(self.socket.try_clone()?)?.readable().await
+    }
+
+    #[cfg(unix)]
+    fn receive(&self, packets: &mut Packets) -> io::Result<Received> {
+        receive::batch(&self.socket, &self.drops, packets)
+    }
+
+    #[cfg(not(unix))]
     async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
 
+    #[cfg(not(unix))]
     fn receive(&self, packets: &mut Packets) -> io::Result<Received> {
         receive::receive(
             packets,
@@ -89,6 +109,9 @@ fn open(address: SocketAddr, options: &DatagramOptions) -> io::Result<UdpSocket>
     // No SO_REUSEADDR: two agents would share the port, and one of them hear nothing.
     socket.bind(&address.into())?;
     socket.set_nonblocking(true)?;
+    #[cfg(unix)]
+    return Ok(socket.into());
+    #[cfg(not(unix))]
     UdpSocket::from_std(socket.into())
 }
 

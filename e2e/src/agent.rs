@@ -6,7 +6,7 @@ use crate::{
     variable,
 };
 use std::{
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -22,6 +22,8 @@ use tokio::{
 
 /// What an agent says when its listeners are up.
 const LISTENING: &str = "listening on";
+/// The setting of the UDP port for DogStatsD.
+const STATSD_PORT: &str = "DD_DOGSTATSD_PORT";
 
 /// The lastlight under test: `LASTLIGHT_BIN`, or what was built beside the tests.
 pub fn binary() -> PathBuf {
@@ -44,6 +46,12 @@ pub fn free_port() -> u16 {
     probe.local_addr().expect("its address").port()
 }
 
+/// A UDP port that was free a moment ago.
+pub fn free_udp_port() -> u16 {
+    let probe = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    probe.local_addr().expect("its address").port()
+}
+
 /// How to start lastlight.
 #[derive(Debug)]
 pub struct Start {
@@ -51,6 +59,7 @@ pub struct Start {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     port: u16,
+    statsd_port: u16,
 }
 
 impl Start {
@@ -62,8 +71,12 @@ impl Start {
     /// The same with the backend's URL.
     pub fn with_backend(url: &str) -> Self {
         let port = free_port();
-        let mut start = Self { program: binary(), arguments: Vec::new(), variables: Vec::new(), port };
+        let mut start =
+            Self { program: binary(), arguments: Vec::new(), variables: Vec::new(), port, statsd_port: 0 };
         for (name, value) in variables(url, port) {
+            if name == STATSD_PORT {
+                start.statsd_port = value.parse().expect("a port");
+            }
             start.variables.push((name.to_owned(), value));
         }
         start
@@ -78,6 +91,14 @@ impl Start {
     /// Listens on a Unix socket too.
     pub fn socket(self, path: &Path) -> Self {
         self.set("DD_APM_RECEIVER_SOCKET", path.display().to_string())
+    }
+
+    /// Takes DogStatsD on Unix sockets in a folder too: datagrams at [`datagram_socket`], frames at
+    /// [`stream_socket`].
+    pub fn statsd_sockets(self, folder: &Path) -> Self {
+        let (datagram, stream) = (datagram_socket(folder), stream_socket(folder));
+        self.set("DD_DOGSTATSD_SOCKET", datagram.display().to_string())
+            .set("DD_DOGSTATSD_STREAM_SOCKET", stream.display().to_string())
     }
 
     /// Listens on this port.
@@ -98,7 +119,7 @@ impl Start {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env_clear().envs(inherited());
         command.envs(self.variables).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Agent::spawn(command, self.port)
+        Agent::spawn(command, self.port, self.statsd_port)
     }
 
     /// Starts, and waits until it listens.
@@ -109,16 +130,31 @@ impl Start {
     }
 }
 
-/// The variables by which lastlight sends everything to a backend.
+/// Where [`Start::statsd_sockets`] takes datagrams.
+pub fn datagram_socket(folder: &Path) -> PathBuf {
+    folder.join("dsd.socket")
+}
+
+/// Where [`Start::statsd_sockets`] takes frames.
+pub fn stream_socket(folder: &Path) -> PathBuf {
+    folder.join("dsd_stream.socket")
+}
+
+/// The variables by which lastlight sends everything to a backend, and listens where no other test does.
 pub fn variables(backend: &str, port: u16) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("DD_API_KEY", "0123456789abcdef0123456789abcdef".to_owned()),
         ("DD_APM_RECEIVER_PORT", port.to_string()),
+        (STATSD_PORT, free_udp_port().to_string()),
         ("DD_HOSTNAME", "e2e".to_owned()),
     ];
-    for name in
-        ["DD_APM_DD_URL", "DD_APM_PROFILING_DD_URL", "DD_APM_TELEMETRY_DD_URL", "DD_EVP_PROXY_CONFIG_DD_URL"]
-    {
+    for name in [
+        "DD_APM_DD_URL",
+        "DD_APM_PROFILING_DD_URL",
+        "DD_APM_TELEMETRY_DD_URL",
+        "DD_EVP_PROXY_CONFIG_DD_URL",
+        "DD_DD_URL",
+    ] {
         variables.push((name, backend.to_owned()));
     }
     variables
@@ -134,6 +170,7 @@ pub(crate) fn inherited() -> Vec<(&'static str, PathBuf)> {
 pub struct Agent {
     child: Child,
     port: u16,
+    statsd_port: u16,
     said: Arc<Said>,
     _readers: JoinSet<()>,
 }
@@ -148,18 +185,23 @@ struct Said {
 type Ended = u8;
 
 impl Agent {
-    pub(crate) fn spawn(mut command: Command, port: u16) -> Self {
+    pub(crate) fn spawn(mut command: Command, port: u16, statsd_port: u16) -> Self {
         let mut child = command.kill_on_drop(true).spawn().expect("the agent starts");
         let said = Arc::new(Said::default());
         let mut readers = JoinSet::new();
         readers.spawn(read(child.stderr.take().expect("its stderr"), Arc::clone(&said)));
         readers.spawn(read(child.stdout.take().expect("its stdout"), Arc::clone(&said)));
-        Self { child, port, said, _readers: readers }
+        Self { child, port, statsd_port, said, _readers: readers }
     }
 
     /// Its TCP port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its UDP port for DogStatsD.
+    pub fn statsd_port(&self) -> u16 {
+        self.statsd_port
     }
 
     /// `http://127.0.0.1:<port>`.

@@ -32,7 +32,7 @@ pub async fn start_mini_agent(backend: &Backend, variables: &[(&str, &str)]) -> 
     command.env("DD_APM_RECEIVER_PORT", port.to_string()).env("DD_USE_DOGSTATSD", "false");
     command.env(PLATFORM.0, PLATFORM.1).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let agent = Agent::spawn(command, port);
+    let agent = Agent::spawn(command, port, 0);
     let listens = timeout(BOUND, async {
         let mut again = tokio::time::interval(ASK_PERIOD);
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {

@@ -8,6 +8,7 @@ pub mod books;
 pub mod clients;
 pub mod compare;
 pub mod raw;
+pub mod statsd;
 pub mod tap;
 
 use std::{

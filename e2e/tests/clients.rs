@@ -110,7 +110,7 @@ async fn node(version: &str, stats: bool) {
             ("DD_TRACE_STATS_COMPUTATION_ENABLED", if stats { "true" } else { "false" }),
             ("DD_ENV", "e2e"),
         ];
-        clients::node(arguments, &variables)
+        clients::node("node_client.js", arguments, &variables)
     });
     let mut sent = Vec::new();
     for mut client in clients {

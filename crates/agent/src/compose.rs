@@ -31,6 +31,8 @@ use wire::intake::traces::{AgentHeader, agent_header};
 const FORWARD_SHARE: NonZeroU32 = share(6);
 const LIGHT_SHARE: NonZeroU32 = share(1);
 const INTAKE_SHARE: NonZeroU32 = share(2);
+/// A million contexts take a second to encode and pack.
+const METRICS_SHARE: NonZeroU32 = share(3);
 
 const fn share(weight: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(weight - 1)
@@ -203,7 +205,7 @@ impl Bound {
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
         let (hearing, heard) = mpsc::channel(1);
-        stack.push("metrics", LIGHT_SHARE, {
+        stack.push("metrics", METRICS_SHARE, {
             let dogstatsd = Arc::clone(&dogstatsd);
             |close| dogstatsd.run(heard, close)
         });

@@ -59,12 +59,12 @@ pub const COUNTING_MEMORY_PERCENT: usize = 25;
 /// Share of the room, in percent, that statistics on their way may take.
 pub const STATS_MEMORY_PERCENT: usize = 25;
 /// Share of the room, in percent, that metrics may take: their contexts, and what is on its way.
-pub const METRICS_MEMORY_PERCENT: usize = 60;
+pub const METRICS_MEMORY_PERCENT: usize = 70;
 /// Share of the room, in percent, that series, and as much again that distributions may take while they wait
 /// for the backend; the oldest give way.
 pub const METRICS_QUEUE_MEMORY_PERCENT: usize = 20;
 /// Share of the room, in percent, that events, and as much again that service checks may take.
-pub const EVENTS_MEMORY_PERCENT: usize = 5;
+pub const EVENTS_MEMORY_PERCENT: usize = 2;
 /// Share of the room, in percent, that proxied requests may take.
 pub const PROXIED_MEMORY_PERCENT: usize = 50;
 /// Share of the room, in percent, that one additional endpoint's queue may take; it evicts its oldest.

@@ -112,14 +112,33 @@ impl DogStatsD {
                 }
                 _ = hearing.recv(), if stopping && !flushed => {
                     flushed = true;
-                    self.flush(Flush::All).await;
+                    self.flush_in_time(Flush::All, &close).await;
                     continue;
                 }
                 () = close.requested() => break,
             }
-            self.flush(Flush::Closed).await;
+            self.flush_in_time(Flush::Closed, &close).await;
         }
-        self.flush(Flush::All).await;
+        self.flush_in_time(Flush::All, &close).await;
+        self.let_go();
+    }
+
+    /// Flushes until this stage's time is spent.
+    async fn flush_in_time(&self, mode: Flush, close: &Close) {
+        tokio::select! {
+            biased;
+            () = close.abandoned() => {}
+            () = self.flush(mode) => {}
+        }
+    }
+
+    /// What was not flushed in time is on the books as late; nothing is held any more.
+    fn let_go(&self) {
+        let mut hot = self.lock();
+        let Hot { receipt, event_receipt, check_receipt, .. } = &mut *hot;
+        for receipt in [receipt, event_receipt, check_receipt] {
+            receipt.take(u64::MAX).dropped(Why::Deadline);
+        }
     }
 
     /// How long until something is due. Once everything was flushed for the stop, what still comes waits for the

@@ -337,6 +337,19 @@ async fn series_that_do_not_fit_one_request_are_split_at_the_intakes_limits() {
 }
 
 #[tokio::test]
+async fn a_stop_without_time_counts_what_it_could_not_flush() {
+    let agent = Setup::new().await.start().await;
+    for part in 0..20 {
+        let body: String = (0..1_000).map(|number| format!("late:1|c|#number:{part}.{number}\n")).collect();
+        lines(&agent, &body).await;
+    }
+    let stopped = agent.stop_at(Deadline::at(Instant::now())).await;
+    let book = stopped.book(Signal::Metrics);
+    assert_eq!(book.delivered + book.dropped(Why::Deadline), 20_000);
+    assert!(stopped.backend.metrics().total("late", &[]) >= book.delivered as f64);
+}
+
+#[tokio::test]
 async fn l105_a_timestamp_is_kept() {
     let agent = Setup::new().await.start().await;
     lines(&agent, "past:5|g|T1700000003\npast:20|c|T1700000003\npast:1|h|T1700000003").await;

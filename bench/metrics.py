@@ -11,7 +11,7 @@ import measure
 # Samples a second that everyone can take, and for how long.
 COST_RATES, COST_SECONDS = [50_000, 100_000, 179_000], 5
 # Samples a second up to where everyone loses some.
-LADDER = [89_000, 179_000, 357_000, 714_000, 1_070_000, 1_430_000, 1_790_000, 2_140_000, 2_860_000]
+LADDER = [89_000, 179_000, 357_000, 714_000, 1_070_000, 1_430_000, 1_790_000, 2_140_000, 2_860_000, 3_570_000, 4_280_000]
 LADDER_SECONDS = 3
 # Rungs measured after the first loss.
 RUNGS_AFTER_LOSS = 2

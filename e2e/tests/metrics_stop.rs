@@ -54,7 +54,12 @@ impl World {
 
     /// The first so many datagrams arrive, when the agent is stopped now.
     async fn stopped_now(self, traffic: &Traffic, datagrams: u64) {
-        let stopped = self.agent.stop().await;
+        self.agent.signal("TERM").await;
+        self.ends_with(traffic, datagrams).await;
+    }
+
+    async fn ends_with(self, traffic: &Traffic, datagrams: u64) {
+        let stopped = self.agent.ends().await;
         let lines = stopped.lines.join("\n");
         assert_eq!(stopped.without_loss().of("metrics").accepted, traffic.samples(datagrams), "{lines}");
         let wrong = traffic.expected(datagrams).differences(&self.backend.metrics());
@@ -74,7 +79,9 @@ async fn l82_l83_l87_a_burst_over_udp_with_sigterm_right_after_it_arrives() {
     for run in 0..runs() {
         let (world, traffic) = (World::new().await, traffic(run));
         let socket = world.udp();
-        (0..UDP_DATAGRAMS).for_each(|number| drop(socket.send(traffic.datagram(number)).unwrap()));
+        for number in 0..UDP_DATAGRAMS {
+            socket.send(traffic.datagram(number)).unwrap();
+        }
         world.stopped_now(&traffic, UDP_DATAGRAMS).await;
     }
 }
@@ -86,7 +93,9 @@ async fn l82_l83_l87_a_burst_over_a_unix_socket_with_sigterm_right_after_it_arri
         let path = datagram_socket(world.folder.path());
         let traffic = tokio::task::spawn_blocking(move || {
             let socket = connected(&path);
-            (0..UNIX_DATAGRAMS).for_each(|number| drop(socket.send(traffic.datagram(number)).unwrap()));
+            for number in 0..UNIX_DATAGRAMS {
+                socket.send(traffic.datagram(number)).unwrap();
+            }
             traffic
         });
         world.stopped_now(&traffic.await.unwrap(), UNIX_DATAGRAMS).await;
@@ -102,8 +111,9 @@ async fn l87_all_that_waits_in_the_kernel_when_sigterm_comes_arrives() {
         world.agent.signal("STOP").await;
         let (udp, unix) = (world.udp(), connected(&datagram_socket(world.folder.path())));
         unix.set_nonblocking(true).unwrap();
+        let over_both = run % 2 == 0;
         let mut sent = 0;
-        while sent < UDP_DATAGRAMS && run % 2 == 0 {
+        while sent < UDP_DATAGRAMS && over_both {
             udp.send(traffic.datagram(sent)).unwrap();
             sent += 1;
         }
@@ -116,13 +126,12 @@ async fn l87_all_that_waits_in_the_kernel_when_sigterm_comes_arrives() {
         }
         world.agent.signal("TERM").await;
         world.agent.signal("CONT").await;
-        // Of two sockets neither is the first: gauges in both would have no last value.
-        let mixed = run % 2 == 0;
-        if mixed {
+        if over_both {
+            // Of two sockets neither is the first, so gauges in both have no last value.
             let stopped = world.agent.ends().await;
             assert_eq!(stopped.without_loss().of("metrics").accepted, traffic.samples(sent));
         } else {
-            world.stopped_now(&traffic, sent).await;
+            world.ends_with(&traffic, sent).await;
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::{
     BOUND,
-    agent::{Agent, free_port, inherited},
+    agent::{Agent, free_port, free_udp_port, inherited},
     clients::mini_agent,
     raw::{self, Answer},
 };
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -20,19 +21,64 @@ pub const PLATFORM: (&str, &str) = ("ASCSVCRT_SPRING__APPLICATION__NAME", "e2e")
 /// How often a program that does not say when it listens is asked.
 const ASK_PERIOD: Duration = Duration::from_millis(5);
 
-/// Starts the mini agent.
+/// Starts the mini agent, without DogStatsD.
 ///
 /// # Panics
 /// When it does not listen within a minute.
 pub async fn start_mini_agent(backend: &Backend, variables: &[(&str, &str)]) -> Agent {
+    let variables = [&[("DD_USE_DOGSTATSD", "false")], variables].concat();
+    start_mini(mini_agent(), backend, &variables, 0).await
+}
+
+/// Starts a copy of the mini agent, made in a folder, that takes DogStatsD and sends metrics to the backend too.
+///
+/// Its metrics go to `https://api.$DD_SITE` whatever it is told; in the copy these twelve bytes are `http://127.0`.
+///
+/// # Panics
+/// When it does not listen within a minute.
+pub async fn start_mini_agent_with_statsd(
+    backend: &Backend,
+    folder: &Path,
+    variables: &[(&str, &str)],
+) -> Agent {
+    let copy = folder.join("mini-agent");
+    // Copied first for its mode.
+    std::fs::copy(mini_agent(), &copy).expect("a copy");
+    let mut code = std::fs::read(&copy).expect("its bytes");
+    let (there, here) = (b"https://api.", b"http://127.0");
+    let found: Vec<_> = memchr::memmem::find_iter(&code, there).collect();
+    let [place] = found[..] else { panic!("where it sends metrics to is in it {} times", found.len()) };
+    code[place..place + here.len()].copy_from_slice(here);
+    std::fs::write(&copy, code).expect("written");
+    let statsd_port = free_udp_port();
+    let (port, site) = (statsd_port.to_string(), format!(".0.1:{}", backend.port()));
+    let variables = [&[("DD_DOGSTATSD_PORT", port.as_str()), ("DD_SITE", site.as_str())], variables].concat();
+    let agent = start_mini(copy, backend, &variables, statsd_port).await;
+    let wanted = format!(":{statsd_port:04X} ");
+    let listens = timeout(BOUND, async {
+        let mut again = tokio::time::interval(ASK_PERIOD);
+        while !std::fs::read_to_string("/proc/net/udp").expect("the UDP sockets").contains(&wanted) {
+            again.tick().await;
+        }
+    });
+    listens.await.unwrap_or_else(|_| panic!("no UDP port:\n{}", agent.lines().join("\n")));
+    agent
+}
+
+async fn start_mini(
+    program: PathBuf,
+    backend: &Backend,
+    variables: &[(&str, &str)],
+    statsd_port: u16,
+) -> Agent {
     let port = free_port();
-    let mut command = Command::new(mini_agent());
+    let mut command = Command::new(program);
     command.env_clear().envs(inherited());
     command.env("DD_API_KEY", "0123456789abcdef0123456789abcdef").env("DD_APM_DD_URL", backend.url());
-    command.env("DD_APM_RECEIVER_PORT", port.to_string()).env("DD_USE_DOGSTATSD", "false");
+    command.env("DD_APM_RECEIVER_PORT", port.to_string());
     command.env(PLATFORM.0, PLATFORM.1).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let agent = Agent::spawn(command, port, 0);
+    let agent = Agent::spawn(command, port, statsd_port);
     let listens = timeout(BOUND, async {
         let mut again = tokio::time::interval(ASK_PERIOD);
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -129,6 +175,47 @@ impl Differences {
             }
         }
         kinds
+    }
+
+    /// Compares what arrived of the metrics from the mini agent with what arrived from lastlight, by case:
+    /// everything in a case's object is a field.
+    pub fn metrics(&mut self, theirs: &BTreeMap<String, Value>, ours: &BTreeMap<String, Value>) {
+        for case in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+            match (theirs.get(case), ours.get(case)) {
+                (Some(theirs), Some(ours)) => {
+                    self.compared.insert(case.clone());
+                    self.values("metric", case, theirs, ours);
+                }
+                (Some(metric), None) => {
+                    self.add("metric: only from the mini agent".into(), case, metric.to_string());
+                }
+                (None, Some(metric)) => {
+                    self.add("metric: only from lastlight".into(), case, metric.to_string());
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Asserts that of the kinds that concern the caller every one stands in a Markdown table, and every one of
+    /// the table is found. A line without a case covers all of its cases.
+    ///
+    /// # Panics
+    /// When one is missing or gone.
+    pub fn are_explained(&self, markdown: &str, concerns: impl Fn(&str) -> bool) {
+        let known: Vec<_> = explained(markdown).into_iter().filter(|line| concerns(line)).collect();
+        let found = self.kinds();
+        let covers = |line: &str, kind: &str| {
+            kind == line || kind.strip_prefix(line).is_some_and(|rest| rest.starts_with(" ("))
+        };
+        let new = found.iter().filter(|(kind, _)| !known.iter().any(|line| covers(line, kind)));
+        let new: Vec<_> = new.map(|(kind, example)| format!("{kind}\n      {example:.200}")).collect();
+        assert!(new.is_empty(), "fix these, or explain them in e2e/DIFFERENCES.md:\n{}", new.join("\n"));
+        let gone: Vec<_> = known.iter().filter(|line| !found.keys().any(|kind| covers(line, kind))).collect();
+        assert!(
+            gone.is_empty(),
+            "these are no differences any more, take them out of e2e/DIFFERENCES.md: {gone:?}"
+        );
     }
 
     fn values(&mut self, path: &str, case: &str, theirs: &Value, ours: &Value) {

@@ -41,10 +41,6 @@ const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Longest time that an entry waits for others: samples with a timestamp, events and service checks
 /// (`facts/dogstatsd.md` §5.1).
 const OUTBOX_AGE_NS: i64 = 2_000_000_000;
-/// Closed buckets leave up to this much after their end, each agent at a moment of its own: a fleet should not
-/// send at the same one.
-const FLUSH_JITTER_NS: std::ops::Range<i64> = 0..1_000_000_000;
-
 /// What the parts below need of the configuration.
 #[derive(Debug)]
 pub(crate) struct DogStatsDSettings {
@@ -93,7 +89,6 @@ struct Hot {
     /// Tags of everything, for events and service checks.
     tags: Vec<String>,
     now_ns: i64,
-    flush_jitter_ns: i64,
     /// When the delivery stage will look again, in nanoseconds since 1970; `None`: when it is told.
     alarm_ns: Option<i64>,
 }
@@ -166,7 +161,6 @@ impl DogStatsD {
             hostname: hostname.clone(),
             tags,
             now_ns,
-            flush_jitter_ns: fastrand::i64(FLUSH_JITTER_NS),
             alarm_ns: None,
         };
         let proxied = TransportName { kind: "http", address: "/dogstatsd/v2/proxy".into() };
@@ -381,7 +375,7 @@ impl Hot {
 
     /// When the delivery stage should look, in nanoseconds since 1970; `None` when nothing is held.
     fn due_ns(&self) -> Option<i64> {
-        let bucket = self.aggregator.next_flush().map(|at| at * 1_000_000_000 + self.flush_jitter_ns);
+        let bucket = self.aggregator.next_flush().map(|at| at * 1_000_000_000);
         let waiting = [&self.out.series, &self.out.sketches, &self.events, &self.checks];
         let aged =
             waiting.into_iter().filter_map(|outbox| outbox.since_ns()).map(|since| since + OUTBOX_AGE_NS);

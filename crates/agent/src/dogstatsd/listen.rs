@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Packets that a batch should have: below, more are let gather before the next one.
-const GATHERED_PACKETS: u32 = 24;
+const GATHERED_PACKETS: u32 = 40;
 /// A batch of this many leaves no time to gather.
-const BUSY_PACKETS: usize = 48;
+const BUSY_PACKETS: usize = 60;
 /// Least time to gather, the grain of the runtime's timers.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Longest time to gather where the kernel's buffer holds what comes meanwhile: [`DEEP_BUFFER_BYTES`] are some
-/// 400 datagrams of 1 KiB, as they come within 5 ms at 1.4 million samples a second.
-const PAUSE_MAX: Duration = Duration::from_millis(5);
+/// 900 datagrams of 1 KiB, as they come within 10 ms at 1.6 million samples a second.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// A receive buffer of at least this much is deep.
 const DEEP_BUFFER_BYTES: usize = 1024 * 1024;
 /// After the stop began, a socket is read until nothing has come for this long …
@@ -231,7 +231,7 @@ mod tests {
             pause = next_pause(pause, 1, deep);
         }
         assert_eq!(pause, PAUSE_MAX);
-        assert_eq!(next_pause(pause, 48, deep), PAUSE_MAX / 2);
+        assert_eq!(next_pause(pause, 80, deep), PAUSE_MAX / 2);
         assert_eq!(next_pause(PAUSE_MIN, 1, pause_max(200 * 1024)), PAUSE_MIN);
         assert_eq!(next_pause(PAUSE_MIN, usize::MAX, deep), PAUSE_MIN);
     }

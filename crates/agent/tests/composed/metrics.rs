@@ -1,6 +1,6 @@
 //! DogStatsD from socket to backend.
 
-use crate::support::{Agent, PATIENCE, Setup, Stopped, post};
+use crate::support::{Agent, PATIENCE, Setup, Stopped, held, post, spans};
 use lastlight_agent::config::{Config, UdpAddress, source::Fixed};
 use lastlight_agent::{Deadline, Instant, bind};
 use model::{Signal, Why};
@@ -39,7 +39,7 @@ fn frame(lines: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn l82_l83_every_transport_feeds_one_aggregate_that_a_stop_flushes() {
+async fn l81_l82_l83_every_transport_feeds_one_aggregate_that_a_stop_flushes() {
     let agent = Setup::new().await.start().await;
     for _ in 0..10 {
         udp(&agent).send(b"hits:1|c|#by:all\nlevel:7|g").expect("sent");
@@ -334,6 +334,57 @@ async fn series_that_do_not_fit_one_request_are_split_at_the_intakes_limits() {
     assert_eq!(stopped.book(Signal::Metrics).delivered, 30_000);
     assert_eq!(stopped.backend.series().len(), 30_000, "the backend refuses what is over its limits");
     assert!(stopped.backend.acknowledged(SERIES).len() > 3);
+}
+
+#[tokio::test]
+async fn l84_a_request_under_way_at_the_stop_is_awaited() {
+    let agent = Setup::new().await.start().await;
+    agent.backend.behave(held(SERIES));
+    lines(&agent, "slow:1|c|T1700000000").await;
+    agent
+        .status_until(|status| {
+            let endpoints = status["endpoints"].as_array().expect("endpoints");
+            endpoints.iter().any(|endpoint| endpoint["kind"] == "series" && endpoint["in_flight"] == 1)
+        })
+        .await;
+    let address = agent.address();
+    let Agent { running, backend, .. } = agent;
+    let release = async {
+        // The stop has begun when nobody is let in any more.
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        backend.recover();
+        backend.release();
+    };
+    let (report, ()) = tokio::join!(running.stop("a test", Deadline::at(Instant::now() + PATIENCE)), release);
+    assert_eq!(report.lost(), 0, "{report}");
+    assert_eq!(backend.metrics().total("slow", &[]), 1.0);
+}
+
+#[tokio::test]
+async fn l86_metrics_leave_while_traces_still_finish() {
+    let agent = Setup::new().await.start().await;
+    lines(&agent, "early:1|c").await;
+    let request = spans([1]).bytes();
+    let (first, rest) = request.split_at(request.len() - 10);
+    let mut client = agent.client().await;
+    client.write(first).await;
+    agent
+        .status_until(|status| status["memory"]["signals"]["traces"]["used_bytes"].as_u64() > Some(100))
+        .await;
+    let Agent { running, backend, .. } = agent;
+    let rest = async {
+        // The trace is let go only when the metrics are there.
+        let arrived = |backend: &Backend| !backend.acknowledged(SERIES).is_empty();
+        backend.wait_until(arrived, PATIENCE).await.expect("metrics");
+        client.write(rest).await;
+        client.answer().await
+    };
+    let (report, answer) =
+        tokio::join!(running.stop("a test", Deadline::at(Instant::now() + PATIENCE)), rest);
+    assert_eq!((answer.status, report.lost()), (200, 0), "{report}");
+    assert_eq!(backend.missing([1]), [] as [u64; 0]);
 }
 
 #[tokio::test]

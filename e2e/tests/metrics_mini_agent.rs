@@ -16,7 +16,7 @@ use std::{
 };
 use testkit::{
     Backend,
-    metrics::{GAUGE, Origin},
+    metrics::{COUNT, GAUGE, Origin, RATE},
 };
 
 /// What both are told of the program.
@@ -26,7 +26,8 @@ const LAST: &str = "cmp.the-last:1|c";
 
 /// A datagram of each case. `NAME` is the metric's name.
 fn cases() -> Vec<(&'static str, Vec<u8>)> {
-    let late = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 60;
+    // Not where a bucket begins.
+    let late = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 60) / 10 * 10 + 7;
     let many: Vec<_> = (0..101).map(|number| format!("t{number}:v")).collect();
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
@@ -62,6 +63,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("a long datagram", text(&format!("NAME:2|c|#a:{}", "v".repeat(8_500)))),
         ("a field nobody knows", text("NAME:2|c|#a:1|x:y")),
         ("an exponent", text("NAME:2e3|g|#a:1")),
+        ("an event", text("_e{5,4}:title|text|k:NAME")),
+        ("a service check", text("_sc|NAME|1")),
         ("a value that is none", text("NAME:two|g|#a:1")),
     ]
 }
@@ -70,7 +73,7 @@ fn name(number: usize) -> String {
     format!("cmp.case-{number}")
 }
 
-/// Sends every case from a socket of its own, so that neither order nor merging matters, then the last one.
+/// Sends every case in a datagram of its own, then the last one.
 fn send(port: u16, cases: &[(&str, Vec<u8>)]) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagrams = cases.iter().enumerate().map(|(number, (_, bytes))| replaced(bytes, &name(number)));
@@ -106,13 +109,18 @@ fn arrived(backend: &Backend, cases: &[(&str, Vec<u8>)]) -> BTreeMap<String, Val
         fields[format!("{kind}{suffix}")] = value;
     };
     for series in backend.series() {
-        let kind = if series.series_type == GAUGE || series.series_type == 1 { "gauge" } else { "count" };
+        // The mini agent's numbers are one less than the published ones.
+        let kind = if series.series_type == GAUGE || series.series_type == COUNT { "gauge" } else { "count" };
         let resources: Map<_, _> =
             series.resources.iter().map(|(kind, name)| (kind.clone(), json!(name))).collect();
-        let points: Vec<_> = series.points.iter().map(|(_, value)| value).collect();
+        // What a rate says happened.
+        let seconds =
+            if series.series_type == RATE { f64::from(u32::try_from(series.interval).unwrap()) } else { 1.0 };
+        let points: Vec<_> = series.points.iter().map(|(_, value)| value * seconds).collect();
         let fields = json!({
             "points": points.len(),
             "value": points.last(),
+            "where a bucket begins": series.points.iter().all(|(timestamp, _)| timestamp % 10 == 0),
             "type": series.series_type,
             "interval": series.interval,
             "tags": tags(&series.tags),
@@ -133,6 +141,12 @@ fn arrived(backend: &Backend, cases: &[(&str, Vec<u8>)]) -> BTreeMap<String, Val
             "origin": origin(series.origin),
         });
         add(&series.metric, "distribution", fields);
+    }
+    for event in backend.events() {
+        add(&event.aggregation_key, "event", json!(event));
+    }
+    for check in backend.checks() {
+        add(&check.name, "check", json!(check));
     }
     arrived
 }
@@ -185,7 +199,7 @@ async fn every_difference_of_metrics_to_the_mini_agent_is_explained() {
     };
     their_backend.wait_until(last, BOUND).await.unwrap();
     let stopped = lastlight.stop().await;
-    eprintln!("{:#?} {:?}", stopped.lines, our_backend.counts());
+    assert_eq!(stopped.status.code(), Some(0), "{:?}", stopped.lines);
     mini.stop().await;
 
     let mut differences = Differences::default();

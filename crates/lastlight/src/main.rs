@@ -25,7 +25,7 @@ const HELP: &str = "\
 lastlight carries the telemetry of short-lived and confined programs to its backend.
 
 Usage:
-  lastlight                          the agent: receives traces, statistics and profiles, forwards them
+  lastlight                          the agent: receives traces, metrics and profiles, forwards them
   lastlight dev [--json] [-- COMMAND...]
                                      the agent with a backend inside: runs COMMAND (or waits for Ctrl-C)
                                      and shows what it sends; no account, no API key
@@ -34,7 +34,7 @@ Usage:
   lastlight --help | --version
 
 The agent is configured by environment variables, those of the Datadog agent (DD_API_KEY, DD_SITE,
-DD_APM_RECEIVER_PORT, DD_APM_RECEIVER_SOCKET, ...) and a few of its own (LASTLIGHT_*); docs/settings.md
+DD_APM_RECEIVER_PORT, DD_DOGSTATSD_PORT, ...) and a few of its own (LASTLIGHT_*); docs/settings.md
 lists them, and `lastlight check` shows what is in effect.
 
 Exit codes: 0 stopped as asked; 64 wrong arguments; 69 nothing could be bound; 70 a part of the agent

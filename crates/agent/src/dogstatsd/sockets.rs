@@ -11,6 +11,7 @@ use crate::settings;
 use crate::transport::datagram::{DatagramOptions, Udp, UnixDatagram};
 use crate::transport::{BindError, Transport, TransportName, Unix};
 use lifecycle::Close;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -39,7 +40,10 @@ impl Sockets {
         for wanted in &config.udp {
             let bound = Udp::bind(wanted.address, &options(wanted.address.ip().is_unspecified()));
             let bound = match (bound, wanted.fallback) {
-                (Err(_), Some(fallback)) => Udp::bind(fallback, &options(false)),
+                // There is no such family here. A taken port would be taken for half of the clients only.
+                (Err(error), Some(fallback)) if error.error.kind() != io::ErrorKind::AddrInUse => {
+                    Udp::bind(fallback, &options(false))
+                }
                 (bound, _) => bound,
             };
             match bound {

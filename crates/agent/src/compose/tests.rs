@@ -181,3 +181,41 @@ fn version(answer: &str) -> &str {
     let line = answer.lines().find_map(|line| line.strip_prefix("datadog-rates-payload-version: "));
     line.unwrap_or_else(|| panic!("{answer}"))
 }
+
+#[tokio::test]
+async fn l54_buckets_wait_for_the_platforms_tags() {
+    let backend = Backend::start().await;
+    let strings = Fixed::new()
+        .with("DD_API_KEY", "0123456789abcdef0123456789abcdef")
+        .with("DD_DD_URL", &backend.url())
+        .with("DD_HOSTNAME", "here");
+    let config = Config::load(&strings).expect("a configuration");
+    let (books, client) = (Books::default(), HttpClient::new(&settings::client(&config)));
+    let forward_settings = settings::forward(&config);
+    let (forwarder, sender) = forward::forwarder(&forward_settings, Arc::new(client)).expect("an endpoint");
+    let budget = Budget::new(forward_settings.memory_bytes);
+    let settings = settings::dogstatsd(&config);
+    let dogstatsd = DogStatsD::new(settings, &books, budget, forwarder, Arc::default(), Vec::new());
+    let dogstatsd = Arc::new(dogstatsd);
+    let line = (&b"job.runs:1|c"[..], false);
+    dogstatsd.take(std::iter::once(line), Default::default(), &mut Default::default());
+
+    let mut stack = Stack::default();
+    stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
+    let (hearing, heard) = mpsc::channel(1);
+    let delivering = Arc::clone(&dogstatsd);
+    stack.push("metrics", METRICS_SHARE, |close| delivering.run(heard, close));
+    // Nobody listens any more: everything is to be flushed as soon as the stop begins.
+    drop(hearing);
+    stack.push("metadata", LIGHT_SHARE, |close: Close| async move {
+        close.stop_begun().await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        dogstatsd.set_platform_tags(vec!["origin:cloudfunction".into()]);
+    });
+    stack.unwind(Deadline::at(Instant::now() + PATIENCE), || ()).await;
+    let contexts = backend.series();
+    assert_eq!(contexts.len(), 1);
+    assert_eq!(contexts[0].tags, ["origin:cloudfunction"]);
+}

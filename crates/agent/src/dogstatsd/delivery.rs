@@ -102,6 +102,11 @@ impl DogStatsD {
     pub(crate) async fn run(self: Arc<Self>, mut hearing: mpsc::Receiver<Infallible>, close: Close) {
         let mut stopping = false;
         let mut flushed = false;
+        // A bucket that is over before the metadata server has answered would lack the platform's tags.
+        tokio::select! {
+            _ = self.tagged.wait() => {}
+            () = close.requested() => {}
+        }
         loop {
             let wait = self.next_look(flushed);
             tokio::select! {

@@ -29,7 +29,7 @@ use pipeline::metrics::{Aggregator, Key, MetricsConfig, Refused, Sink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use wire::dogstatsd::{self, Message, Metric};
 use wire::intake::{checks, events, series, sketches};
 
@@ -65,6 +65,8 @@ pub(crate) struct DogStatsD {
     transports: Vec<Arc<TransportBook>>,
     /// Books of `/dogstatsd/v2/proxy`.
     proxied: Arc<TransportBook>,
+    /// Set with the platform's tags.
+    tagged: SetOnce<()>,
 }
 
 /// What a sample touches.
@@ -176,14 +178,18 @@ impl DogStatsD {
             say,
             transports,
             proxied: Arc::new(TransportBook::new(proxied)),
+            tagged: SetOnce::new(),
         }
     }
 
-    /// The platform's tags, once they are known.
+    /// The platform's tags, once they are known. Buckets wait for them, so whoever calls it bounds that wait.
     pub(crate) fn set_platform_tags(&self, tags: Vec<String>) {
         let mut hot = self.lock();
         hot.tags.extend(tags.iter().cloned());
         hot.aggregator.set_platform_tags(tags);
+        drop(hot);
+        // The first call wins, as with the tags of spans.
+        self.tagged.set(()).ok();
     }
 
     /// Takes what is in some packets, given as their bytes and whether their end was cut off. Never waits for

@@ -159,7 +159,11 @@ impl Intake {
                 let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
                 let received =
                     body::read(&self.budget, Signal::Metrics, &head.headers, incoming, bounds).await?;
-                if dogstatsd.take_body(&received.bytes) { Ok(json("{}".into())) } else { Err(body::no_room()) }
+                if dogstatsd.take_body(&received.bytes) {
+                    Ok(json("{}".into()))
+                } else {
+                    Err(body::no_room())
+                }
             }
             Route::PipelineStats
             | Route::Profiling

@@ -1,4 +1,4 @@
-"""A cloud function that starts the compat layer as its users do, and then its tracer.
+"""A cloud function that starts the compat layer as its users do, then its tracer, and counts with a DogStatsD client.
 
 Prints what it sent as one JSON line, like python_client.py.
 """
@@ -22,11 +22,15 @@ for _ in range(2000):
 else:
     sys.exit("the compat layer's agent does not answer")
 
+from datadog import statsd  # noqa: E402
 from ddtrace.trace import tracer  # noqa: E402
 
 spans = []
 for number in range(int(sys.argv[1])):
     with tracer.trace("function.invoke", service="function", resource=f"handler-{number}") as span:
         spans.append(span.span_id)
+        statsd.increment("function.calls", tags=["by:python"])
+        statsd.distribution("function.size", number + 0.5)
+        statsd.histogram("function.time", number + 0.5)
 tracer.flush()
 print(json.dumps({"spans": spans, "counted": len(spans)}), flush=True)

@@ -32,9 +32,20 @@ async fn function(platform: &[(&str, &str)], origin: &str) {
     client.ends().await;
     // The package does not wait for the agent: it ends because its parent has.
     let arrived = |backend: &Backend| {
-        backend.missing(sent.spans.iter().copied()).is_empty() && backend.stats_hits() >= sent.counted
+        let metrics = backend.metrics();
+        backend.missing(sent.spans.iter().copied()).is_empty()
+            && backend.stats_hits() >= sent.counted
+            && metrics.total("function.calls", &[]) > 2.9
+            && metrics.sketch("function.size", &[]).count == 3
     };
     backend.wait_until(arrived, BOUND).await.unwrap();
+    // The mini agent sends none of these: the function is gone before it would.
+    let metrics = backend.metrics();
+    let tag = format!("origin:{origin}");
+    assert_eq!(metrics.total("function.calls", &["by:python", &tag]).round(), 3.0);
+    assert_eq!(metrics.total("function.time.count", &[&tag]).round(), 3.0);
+    let sizes = metrics.sketch("function.size", &[&tag]);
+    assert_eq!((sizes.count, sizes.sum), (3, 4.5));
     let spans = backend.spans();
     assert_eq!(spans.len(), 3);
     for span in &spans {

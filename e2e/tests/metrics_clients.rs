@@ -165,6 +165,17 @@ async fn go_over_udp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn go_over_udp_of_ip_version_6() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("not tried: this machine has no ::1");
+        return;
+    }
+    let world = World::new(&[]).await;
+    let address = format!("[::1]:{}", world.agent.statsd_port());
+    go(world, &address, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn go_over_udp_buffered() {
     let world = World::new(&[]).await;
     let address = format!("127.0.0.1:{}", world.agent.statsd_port());

@@ -210,9 +210,13 @@ impl Bound {
             |close| dogstatsd.run(heard, close)
         });
         push_labels(&mut stack, &config, strings, &intake, &dogstatsd);
-        let permits = Arc::new(Semaphore::new(config.receiver.connections_max.min(Semaphore::MAX_PERMITS)));
-        let accepting =
-            |connections| Accepting { permits: Arc::clone(&permits), connections, say: Arc::clone(&say) };
+        // Streams of metrics have the same bound, apart: an accept loop holds a place while it waits.
+        let places = config.receiver.connections_max.min(Semaphore::MAX_PERMITS);
+        let accepting = |connections| Accepting {
+            permits: Arc::new(Semaphore::new(places)),
+            connections,
+            say: Arc::clone(&say),
+        };
         let (to_intake, connections) = server::hand_over();
         stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
         let to_intake = accepting(to_intake);

@@ -138,8 +138,8 @@ def svg(results):
     if limit:
         cost["sink"] = [(contexts, limit[-1]) for contexts in every(found, "contexts", "contexts")]
     loss = {name: [(step["sent_rate"], step["lost"] * 100) for step in figures["ladder"]] for name, figures in found.items()}
-    parts += panel(0, "CPU seconds per million samples by contexts (less is better)", cost, logarithmic=True)
-    parts += panel(width // 2, "% of the samples lost by samples/s (less is better)", loss, logarithmic=False)
+    parts += panel(0, "CPU s per million samples, by contexts", cost, logarithmic=True)
+    parts += panel(width // 2, "% of the samples lost, by samples/s", loss, logarithmic=False)
     for place, name in enumerate(name for name in ORDER if name in found):
         x = 60 + place * 150
         parts.append(f'<rect x="{x}" y="{height - 24}" width="12" height="12" fill="{COLOURS[name]}"/>')

@@ -10,12 +10,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lastlight-pipeline", &["lastlight-model"]),
     ("lastlight-lifecycle", &[]),
     ("lastlight-agent", &["lastlight-model", "lastlight-wire", "lastlight-pipeline", "lastlight-lifecycle"]),
+    ("lastlight-init", &[]),
     ("lastlight-desk", &["lastlight-model", "lastlight-wire"]),
-    ("lastlight", &["lastlight-agent", "lastlight-desk"]),
+    ("lastlight", &["lastlight-agent", "lastlight-desk", "lastlight-init"]),
     ("lastlight-testkit", &[]),
     ("lastlight-e2e", &["lastlight-testkit"]),
     ("xtask", &["lastlight-agent"]),
 ];
+
+/// Crates with a place for unsafe code. Cargo cannot except one line of an inherited table, so they repeat it.
+const WITH_UNSAFE: &[&str] = &["lastlight-init"];
 
 /// What only tests may use besides.
 const FOR_TESTS: &[&str] = &["lastlight-testkit", "lastlight-model"];
@@ -26,6 +30,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
         Err(error) => return vec![format!("Cargo.toml: cannot read the workspace: {error}")],
     };
     let mut problems = Vec::new();
+    let workspace = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
     for package in &packages {
         let name = package["name"].as_str().unwrap_or_default();
@@ -41,7 +46,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
                 problems.push(format!("{name}: must not know {to} (ARCHITECTURE.md, invariants)"));
             }
         }
-        problems.extend(manifest(name, package["manifest_path"].as_str().unwrap_or_default()));
+        problems.extend(manifest(name, package["manifest_path"].as_str().unwrap_or_default(), &workspace));
     }
     problems
 }
@@ -59,11 +64,45 @@ fn metadata(root: &Path) -> Result<serde_json::Value, String> {
 }
 
 /// Every crate inherits the lints and the version.
-fn manifest(name: &str, path: &str) -> Vec<String> {
+fn manifest(name: &str, path: &str, workspace: &str) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    ["[lints]\nworkspace = true", "version.workspace = true", "license.workspace = true"]
+    let mut problems: Vec<String> = ["version.workspace = true", "license.workspace = true"]
         .iter()
         .filter(|line| !text.contains(**line))
-        .map(|line| format!("{name}: its Cargo.toml lacks `{}`", line.replace('\n', " ")))
-        .collect()
+        .map(|line| format!("{name}: its Cargo.toml lacks `{line}`"))
+        .collect();
+    if !WITH_UNSAFE.contains(&name) {
+        if !text.contains("[lints]\nworkspace = true") {
+            problems.push(format!("{name}: its Cargo.toml lacks `[lints] workspace = true`"));
+        }
+    } else if lints(workspace, "[workspace.lints.")
+        .map(|line| line.replace("forbid", "deny"))
+        .ne(lints(&text, "[lints."))
+    {
+        problems.push(format!("{name}: its lints are not the workspace's with `unsafe_code = \"deny\"`"));
+    }
+    problems
+}
+
+/// The lines of a manifest's lint tables, without comments.
+fn lints<'a>(manifest: &'a str, header: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut inside = false;
+    manifest.lines().filter(move |line| {
+        if line.starts_with('[') {
+            inside = line.starts_with(header);
+            return false;
+        }
+        inside && !line.is_empty() && !line.starts_with('#')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_the_lint_tables_are_found() {
+        let manifest = "[a]\nx = 1\n[lints.rust]\n# why\nu = \"deny\"\n\n[lints.clippy]\nv = 2\n[b]\ny = 3\n";
+        assert_eq!(lints(manifest, "[lints.").collect::<Vec<_>>(), ["u = \"deny\"", "v = 2"]);
+    }
 }

@@ -1,0 +1,123 @@
+//! `init-probe run [options] -- command…`: what `lastlight run` is, without an agent. Notices go to stderr.
+
+use lastlight_init::{Aftermath, Command, Notice, Options, Prepared, Signal, Stream, exit_like};
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::time::Duration;
+
+/// What the tests ask for besides [`Options`].
+#[derive(Default)]
+struct Extras {
+    /// Say on stderr that signals are blocked, before the child is started.
+    say_blocked: bool,
+    /// Panic at each notice.
+    panic: bool,
+    /// Give the child a pipe as its standard output, and copy nothing out of it.
+    pipe: bool,
+    /// After the child's end, wait for this many requests to end before exiting.
+    aftermath: u32,
+    environment: Vec<(String, Option<String>)>,
+}
+
+pub(crate) fn run(arguments: Vec<OsString>) -> u8 {
+    let prepared = Prepared::block_signals().expect("Linux has signal descriptors");
+    let (options, extras, words) = parse(arguments);
+    if extras.say_blocked {
+        say("blocked");
+    }
+    let command = Command::from_arguments(words).map(|mut command| {
+        for (name, value) in &extras.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    });
+    let mut ours = None;
+    let supervisor = command.and_then(|mut command| {
+        if extras.pipe {
+            let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+            command.stdout(Stream::Fd(writer.into()));
+            ours = Some(reader);
+        }
+        prepared.spawn(command, options)
+    });
+    let supervisor = match supervisor {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            say(&error.to_string());
+            return error.exit_code;
+        }
+    };
+    let ended = supervisor.run(|notice| {
+        tell(notice);
+        assert!(!extras.panic, "as the test wants it");
+    });
+    say(&format!("orphans {}", ended.orphans_reaped));
+    wait_for_requests(ended.aftermath, extras.aftermath);
+    exit_like(ended.status)
+}
+
+fn wait_for_requests(aftermath: Aftermath, count: u32) {
+    if count == 0 {
+        return;
+    }
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        aftermath.watch(|notice| {
+            tell(notice);
+            sender.send(()).ok();
+        });
+    });
+    for _ in 0..count {
+        receiver.recv().ok();
+    }
+}
+
+fn tell(notice: Notice) {
+    say(&match notice {
+        Notice::TermReceived { signal, first } => format!("{signal} first={first}"),
+        Notice::Stopped { signal } => format!("stopped by {signal}"),
+        Notice::Continued => "continued".into(),
+        Notice::Killed => "killed".into(),
+        Notice::ChildExited(status) => format!("{status:?}"),
+    });
+}
+
+/// One write per line, as the child writes there too.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("init: {text}\n").as_bytes()).ok();
+}
+
+fn parse(arguments: Vec<OsString>) -> (Options, Extras, Vec<OsString>) {
+    let mut options = Options::default();
+    let mut extras = Extras::default();
+    let mut arguments = arguments.into_iter();
+    while let Some(option) = arguments.next() {
+        let mut value = || arguments.next().and_then(|value| value.into_string().ok()).expect("a value");
+        match option.to_str() {
+            Some("--") => break,
+            Some("--kill-after-ms") => {
+                options.kill_after = Some(Duration::from_millis(value().parse().expect("milliseconds")));
+            }
+            Some("--term") => {
+                options.term_signals = Signal::new(value().parse().expect("a number")).into_iter().collect();
+            }
+            Some("--subreaper") => options.subreaper = true,
+            Some("--say-blocked") => extras.say_blocked = true,
+            Some("--panic") => extras.panic = true,
+            Some("--pipe") => extras.pipe = true,
+            Some("--aftermath") => extras.aftermath = value().parse().expect("a number"),
+            Some("--env") => {
+                let edit = value();
+                extras.environment.push(match edit.split_once('=') {
+                    Some((name, value)) => (name.into(), Some(value.into())),
+                    None => (edit, None),
+                });
+            }
+            _ => panic!("unknown option {}", option.display()),
+        }
+    }
+    (options, extras, arguments.collect())
+}

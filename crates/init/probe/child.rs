@@ -50,7 +50,10 @@ pub(crate) fn brood(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// How many processes, ended ones too, have this parent.
 fn children_of(parent: u32) -> usize {
-    let processes = fs::read_dir("/proc").expect("/proc is there").flatten();
+    // Processes are numbers; `self` would be one of them once more.
+    let is_process =
+        |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+    let processes = fs::read_dir("/proc").expect("/proc is there").flatten().filter(is_process);
     let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
     // `pid (name) state parent …`, and the name may hold anything.
     let parents = stats.filter_map(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok());

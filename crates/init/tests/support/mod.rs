@@ -65,6 +65,11 @@ impl Wrapper {
         self.stdout.recv_timeout(WAIT_MAX).expect("a line of the child")
     }
 
+    /// The next line on standard error.
+    pub(crate) fn err_line(&self) -> String {
+        self.stderr.recv_timeout(WAIT_MAX).expect("a line on standard error")
+    }
+
     /// Waits for a line of the supervisor.
     pub(crate) fn said(&self, line: &str) {
         let line = format!("init: {line}");

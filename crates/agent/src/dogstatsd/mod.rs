@@ -25,7 +25,7 @@ use model::limits::{SERIES_BATCH_MAX_BYTES, SERIES_BATCH_MAX_POINTS, SKETCH_BATC
 use model::metric::{Distribution, Event, MetricType, Series, ServiceCheck};
 use model::{Books, Receipt, Signal, Why};
 use outbox::{Bounds, Outbox};
-use pipeline::metrics::{Aggregator, Key, MetricsConfig, Refused, Sink};
+use pipeline::metrics::{Aggregator, Key, LOOK_AHEAD, MetricsConfig, Refused, Sink, Spelled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,8 @@ use wire::intake::{checks, events, series, sketches};
 
 /// Room that the aggregator takes, or gives back, at one time.
 const ROOM_STEP_BYTES: usize = 256 * 1024;
+/// Metrics for which looking ahead is worth it.
+const LOOK_AHEAD_LEAST: usize = 4;
 /// Encoded entries that may wait to be packed, beyond which samples with a timestamp of their own are refused: all
 /// others wait as contexts.
 const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -206,11 +208,13 @@ impl DogStatsD {
         hot.begin(clock::unix_nanos());
         let before = tally.clone();
         let taken = catch_unwind(AssertUnwindSafe(|| {
+            let mut group = Group::default();
             for (bytes, is_cut) in packets {
                 tally.packets += 1;
                 tally.bytes += bytes.len() as u64;
-                hot.packet(whole_lines(bytes, is_cut, framing, tally), tally);
+                hot.packet(whole_lines(bytes, is_cut, framing, tally), &mut group, tally);
             }
+            hot.group(&mut group, tally);
         }));
         if taken.is_err() {
             tally.panicked += 1;
@@ -266,6 +270,25 @@ fn whole_lines<'a>(bytes: &'a [u8], is_cut: bool, framing: Framing, tally: &mut 
     &bytes[..end]
 }
 
+/// Metrics of some lines, whose contexts are looked for together.
+#[derive(Default)]
+struct Group<'a> {
+    metrics: [Option<Metric<'a>>; LOOK_AHEAD],
+    spelled: [Spelled; LOOK_AHEAD],
+    length: usize,
+}
+
+impl<'a> Group<'a> {
+    /// Adds one; whether there is room for no more.
+    #[inline]
+    fn push(&mut self, metric: Metric<'a>, spelled: Spelled) -> bool {
+        self.metrics[self.length] = Some(metric);
+        self.spelled[self.length] = spelled;
+        self.length += 1;
+        self.length == LOOK_AHEAD
+    }
+}
+
 impl Hot {
     fn begin(&mut self, now_ns: i64) {
         self.now_ns = now_ns;
@@ -273,10 +296,15 @@ impl Hot {
         self.aggregator.set_now(seconds(now_ns));
     }
 
-    fn packet(&mut self, lines: &[u8], tally: &mut Tally) {
+    fn packet<'a>(&mut self, lines: &'a [u8], group: &mut Group<'a>, tally: &mut Tally) {
         for line in dogstatsd::lines(lines) {
             match dogstatsd::parse(line) {
-                Ok(Message::Metric(metric)) => self.metric(&metric, tally),
+                Ok(Message::Metric(metric)) => {
+                    let key = Key { name: metric.name, tags: metric.tags, metric_type: metric.metric_type };
+                    if group.push(metric, self.aggregator.spelled(&key)) {
+                        self.group(group, tally);
+                    }
+                }
                 Ok(Message::Event(event)) => self.event(&event, tally),
                 Ok(Message::ServiceCheck(check)) => self.check(&check, tally),
                 Err(error) => tally.bad_lines[error as usize] += 1,
@@ -284,13 +312,24 @@ impl Hot {
         }
     }
 
+    /// Takes the metrics of a group, in their order.
+    fn group(&mut self, group: &mut Group<'_>, tally: &mut Tally) {
+        if group.length >= LOOK_AHEAD_LEAST {
+            self.aggregator.look_ahead(&group.spelled);
+        }
+        for (metric, spelled) in group.metrics.iter().flatten().zip(group.spelled).take(group.length) {
+            self.metric(metric, spelled, tally);
+        }
+        group.length = 0;
+    }
+
     #[inline]
-    fn metric(&mut self, metric: &Metric<'_>, tally: &mut Tally) {
+    fn metric(&mut self, metric: &Metric<'_>, spelled: Spelled, tally: &mut Tally) {
         let metric_type = metric.metric_type;
         let key = Key { name: metric.name, tags: metric.tags, metric_type };
         if metric_type == MetricType::Set {
             let added = self.with_room(|hot| {
-                let id = hot.aggregator.context(&key)?;
+                let id = hot.aggregator.context_of(spelled, &key)?;
                 hot.aggregator.add_member(id, metric.values)
             });
             return tally.sampled(metric_type, 1, added);
@@ -304,7 +343,7 @@ impl Hot {
             let taken = self.timestamped(&key, metric.rate, timestamp);
             return tally.sampled(metric_type, count, taken);
         }
-        let id = match self.with_room(|hot| hot.aggregator.context(&key)) {
+        let id = match self.with_room(|hot| hot.aggregator.context_of(spelled, &key)) {
             Ok(id) => id,
             Err(why) => return tally.sampled(metric_type, count, Err(why)),
         };

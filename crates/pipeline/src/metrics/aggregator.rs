@@ -5,7 +5,7 @@ use super::emit::{Emitter, Taken};
 use super::rules::{Rules, Spelling};
 use super::store::{CHUNK_CONTEXTS, SHARDS, Store};
 use super::value::{BLOCK_BYTES, Value, Weight, added};
-use super::{BUCKET_SECONDS, ContextId, Flush, Key, Refused, Sink};
+use super::{BUCKET_SECONDS, ContextId, Flush, Key, LOOK_AHEAD, Refused, Sink, Spelled};
 use model::Bump;
 use model::metric::MetricType;
 use std::collections::VecDeque;
@@ -154,7 +154,31 @@ impl Aggregator {
     /// When it is not wanted, has no name, or there is no room.
     #[inline]
     pub fn context(&mut self, key: &Key<'_>) -> Result<ContextId, Refused> {
-        let hash = self.store.hash(key.name, key.tags, key.metric_type);
+        self.context_of(self.spelled(key), key)
+    }
+
+    /// Begins to find a context, for [`Aggregator::context_of`].
+    #[inline]
+    pub fn spelled(&self, key: &Key<'_>) -> Spelled {
+        Spelled(self.store.hash(key.name, key.tags, key.metric_type))
+    }
+
+    /// Reads what finding some contexts and adding to them will read. Among many contexts each read is one of
+    /// memory far away; here they wait for it together instead of one after the other.
+    #[inline]
+    pub fn look_ahead(&self, spelled: &[Spelled; LOOK_AHEAD]) {
+        let candidates = spelled.map(|spelled| self.store.candidate(spelled.0));
+        let touched = candidates.map(|candidate| candidate.map_or(0, |index| self.store.touch(index)));
+        std::hint::black_box(touched);
+    }
+
+    /// Finds or makes the context of a key that was [`Aggregator::spelled`].
+    ///
+    /// # Errors
+    /// As for [`Aggregator::context`].
+    #[inline]
+    pub fn context_of(&mut self, spelled: Spelled, key: &Key<'_>) -> Result<ContextId, Refused> {
+        let hash = spelled.0;
         let index = match self.store.find(hash, key) {
             Some(index) => index,
             None => {

@@ -26,6 +26,13 @@ pub struct Key<'a> {
     pub metric_type: MetricType,
 }
 
+/// Keys that [`Aggregator::look_ahead`] takes at once.
+pub const LOOK_AHEAD: usize = 16;
+
+/// How a key is looked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Spelled(u32);
+
 /// A context that was found or made. Good until the next step of a flush.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ContextId {

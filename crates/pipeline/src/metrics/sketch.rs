@@ -87,6 +87,12 @@ impl Sketch {
         (self.sum, self.weight) = (sum, weight);
     }
 
+    /// Reads what adding will read first, as a byte of no meaning.
+    #[inline]
+    pub(super) fn touch(&self) -> u8 {
+        self.count as u8
+    }
+
     /// The most bytes the next value may take.
     #[inline]
     pub(super) fn growth(&self, weight: u32) -> usize {

@@ -152,6 +152,20 @@ impl Store {
         Some(if found & ALIAS == 0 { found } else { self.aliases[(found & !ALIAS) as usize].context })
     }
 
+    /// What a table of spellings has for a hash, right or wrong.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u32) -> Option<u32> {
+        self.spellings[shard(hash)].first(hash)
+    }
+
+    /// Reads of a candidate what finding it and adding to it will read, as a byte of no meaning.
+    #[inline]
+    pub(super) fn touch(&self, candidate: u32) -> u8 {
+        let (text, _, context) = self.spelling(candidate);
+        let value = self.get(context).value.touch();
+        text.first().copied().unwrap_or(0) ^ value
+    }
+
     /// Text, length of the name, and context of what a table of spellings points to.
     #[inline]
     fn spelling(&self, index: u32) -> (&[u8], u16, u32) {

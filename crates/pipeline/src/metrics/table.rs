@@ -45,6 +45,12 @@ impl Table {
         None
     }
 
+    /// The index of the first entry with a hash, whether or not it is the one that is looked for.
+    #[inline]
+    pub(super) fn first(&self, hash: u32) -> Option<u32> {
+        self.find(hash, |_| true)
+    }
+
     /// Adds an entry that is not there.
     pub(super) fn insert(&mut self, entry: Entry) {
         if (self.live + 1) * 4 > self.places.len() * 3 {

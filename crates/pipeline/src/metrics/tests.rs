@@ -278,3 +278,36 @@ fn a_histogram_may_be_a_distribution_too() {
     assert_eq!(none.context(&key("h", "", "h")), Err(Refused::NoAggregates));
     assert!(none.context(&key("h", "", "d")).is_ok());
 }
+
+#[test]
+fn looking_ahead_finds_nothing_else_and_changes_nothing() {
+    let mut aggregator = Aggregator::new(MetricsConfig::default(), 1_000);
+    let spellings: [&[u8]; 5] = [b"a,b", b"b,a", b"b,a,b", b"c", b""];
+    for expire in [false, true] {
+        // Known ones, other spellings of one, and the first time all of them unknown.
+        let spelled: [Spelled; LOOK_AHEAD] = std::array::from_fn(|at| {
+            let key = Key { name: b"hits", tags: spellings[at % 5], metric_type: MetricType::Distribution };
+            aggregator.spelled(&key)
+        });
+        aggregator.look_ahead(&spelled);
+        let ids = spellings.iter().zip(spelled).map(|(tags, spelled)| {
+            let key = Key { name: b"hits", tags, metric_type: MetricType::Distribution };
+            let id = aggregator.context_of(spelled, &key).unwrap();
+            aggregator.add(id, 1.0, 1.0).unwrap();
+            id.index
+        });
+        let ids: Vec<u32> = ids.collect();
+        assert_eq!((ids[0], ids[0], 3), (ids[1], ids[2], aggregator.contexts()));
+        aggregator.look_ahead(&spelled);
+        if !expire {
+            // Gone, and not found any more.
+            for now in [1_010, 1_100, 1_200] {
+                aggregator.set_now(now);
+                aggregator.begin_flush(Flush::Closed);
+                while aggregator.flush_step(&mut Collected::default()) {}
+            }
+            assert_eq!(aggregator.contexts(), 0);
+            aggregator.look_ahead(&spelled);
+        }
+    }
+}

@@ -88,6 +88,15 @@ impl Value {
         if let Self::Members(members) = self { members.growth() } else { 0 }
     }
 
+    /// Reads what adding will read first, as a byte of no meaning.
+    #[inline]
+    pub(super) fn touch(&self) -> u8 {
+        match self {
+            Self::Sketch(sketch) => sketch.touch(),
+            Self::Empty | Self::Number(_) | Self::Members(_) | Self::Histogram(_) => 0,
+        }
+    }
+
     /// Whether there is none.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

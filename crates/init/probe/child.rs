@@ -1,11 +1,11 @@
 //! Children.
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Write as _, stdout};
-use std::os::unix::process::parent_id;
+use std::os::unix::process::{CommandExt as _, parent_id};
 use std::process::{Command, ExitCode, Stdio};
 
 /// `signals UNTIL`: says `ready`, then the number of each signal that arrives and whether its sender is the parent, one
@@ -23,6 +23,14 @@ pub(crate) fn signals(mut arguments: impl Iterator<Item = OsString>) -> ExitCode
             return 7.into();
         }
     }
+}
+
+/// `blocking COMMAND…`: becomes a command that finds SIGUSR1 and SIGTERM blocked.
+pub(crate) fn blocking(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mask: SigSet = [Signal::SIGUSR1, Signal::SIGTERM].into_iter().collect();
+    mask.thread_block().expect("signals can be blocked");
+    let error = Command::new(arguments.next().expect("a command")).args(arguments).exec();
+    panic!("{error}");
 }
 
 /// `orphans COUNT`: leaves that many processes without a parent, and exits with 0 once the supervisor has no

@@ -13,9 +13,10 @@ fn main() -> std::process::ExitCode {
         Some("run") => supervisor::run(arguments.collect()).into(),
         Some("signals") => child::signals(arguments),
         Some("orphans") => child::orphans(arguments),
+        Some("blocking") => child::blocking(arguments),
         Some("brood") => child::brood(arguments),
         _ => {
-            eprintln!("init-probe run|signals|orphans|brood …");
+            eprintln!("init-probe run|signals|orphans|blocking|brood …");
             2.into()
         }
     }

@@ -102,7 +102,7 @@ impl Default for Options {
 pub enum Notice {
     /// A request to end arrived, and was passed on before this was said. The platform's grace counts from the first.
     TermReceived {
-        /// One of [`Options::term_signals`].
+        /// One of [`Options::term_signals`], or after the child's end SIGHUP, SIGINT, SIGQUIT or SIGTERM.
         signal: Signal,
         /// Whether it is the first, before or after the child's end.
         first: bool,

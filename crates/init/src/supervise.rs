@@ -4,6 +4,9 @@ use crate::Notice;
 use crate::exit_code::Status;
 use crate::signals::{Sender, Set, Signal};
 
+/// What asks this process to end once the child has.
+const ASKS_US: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// What does not change while the child runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
@@ -79,21 +82,25 @@ impl State {
         use Action as Do;
         let Self { child, asked } = self;
         match (child, asked, event) {
-            // Our own noise, what speaks of our own children, and what the terminal told the child itself.
+            // Our own noise, and what speaks of our own children.
             (
                 _,
                 _,
                 Event::Signal { from: Sender::Ourselves, .. } | Event::Signal { signal: Signal::CHLD, .. },
             ) => (self, vec![]),
-            (_, _, Event::Signal { from: Sender::Kernel, .. }) if rules.shared_group => (self, vec![]),
 
-            // After the child's end only a request to end means something, and only to the agent.
-            (Child::Ended(_), _, Event::Signal { signal, .. }) if rules.term.contains(signal) => {
+            // After the child's end only a request to end means something, and only to the agent. Ctrl-C, which was the
+            // child's to understand, is such a request now.
+            (Child::Ended(_), _, Event::Signal { signal, .. })
+                if rules.term.contains(signal) || ASKS_US.contains(&signal) =>
+            {
                 let (after, first) = self.asked_to_end();
                 (after, vec![Do::Tell(Notice::TermReceived { signal, first })])
             }
             (Child::Ended(_), _, _) => (self, vec![]),
 
+            // What the terminal told us it told the child itself.
+            (_, _, Event::Signal { from: Sender::Kernel, .. }) if rules.shared_group => (self, vec![]),
             // The child hears everything first, then the agent hears what concerns it.
             (_, _, Event::Signal { signal, .. }) if rules.term.contains(signal) => {
                 let (after, first) = self.asked_to_end();

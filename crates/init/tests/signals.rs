@@ -122,6 +122,12 @@ fn the_child_gets_the_mask_and_the_dispositions_that_we_got() {
         masks(Command::new("sh").args(["-c", script, "sh", PROBE, "run", "--", "cat", "/proc/self/status"]));
     assert!(plain.iter().any(|line| line.starts_with("SigIgn") && line.ends_with("201")), "{plain:?}");
     assert_eq!(wrapped, plain);
+    // What was blocked stays blocked.
+    let plain = masks(Command::new(PROBE).args(["blocking", "cat", "/proc/self/status"]));
+    let wrapped =
+        masks(Command::new(PROBE).args(["blocking", PROBE, "run", "--", "cat", "/proc/self/status"]));
+    assert!(plain.iter().any(|line| line.starts_with("SigBlk") && line.ends_with("4200")), "{plain:?}");
+    assert_eq!(wrapped, plain);
 }
 
 #[test]

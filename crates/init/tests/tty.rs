@@ -1,5 +1,6 @@
 //! At a terminal: real shells with job control on a pseudo-terminal, and the supervisor in between.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod support;
 
@@ -233,4 +234,13 @@ fn a_shell_in_the_container_controls_its_jobs() {
     shell.types("exit 3\n");
     shell.shows("init: Exited(3)");
     assert_eq!(shell.code(), 3);
+}
+
+#[test]
+fn after_the_childs_end_ctrl_c_is_ours() {
+    let mut session = Session::start(&[PROBE, "run", "--aftermath", "1", "--", "sh", "-c", "exit 4"]);
+    session.shows("init: orphans 0");
+    session.types(CTRL_C);
+    session.shows("init: SIGINT first=true");
+    assert_eq!(session.code(), 4);
 }

@@ -1,5 +1,6 @@
 //! Processes without a parent, and processes that outlive the child.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod support;
 
@@ -9,6 +10,7 @@ use support::{PROBE, Wrapper, as_pid_1, send_numbers};
 /// Set for the long run.
 const FULL: &str = "LASTLIGHT_INIT_FULL";
 
+#[expect(clippy::disallowed_methods, reason = "how a person asks for the long run")]
 fn orphans() -> u64 {
     if std::env::var_os(FULL).is_some() { 10_000 } else { 1_000 }
 }

@@ -1,7 +1,7 @@
 //! From the aggregator to the forwarder: closed buckets in time, and everything at the end.
 
-use super::outbox::Batch;
-use super::{DogStatsD, Hot};
+use super::outbox::{Batch, Outbox};
+use super::{DogStatsD, Hot, seconds};
 use crate::clock;
 use crate::forward::{Kind, Outgoing, Target};
 use crate::packing::Packer;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use wire::dogstatsd::Message;
+use wire::intake::{checks, events};
 
 /// Least time between two looks. A bucket is taken out as soon as it is over: samples of the next one that find its
 /// values still there cost memory for both.
@@ -34,7 +36,7 @@ struct Lane {
     bytes_max: usize,
     packed_max: usize,
     /// Makes the body of some entries, where it is more than one after the other.
-    wrap: Option<fn(&Batch, &str) -> Vec<u8>>,
+    wrap: Option<fn(&Batch, &Surroundings) -> Vec<u8>>,
 }
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -67,32 +69,72 @@ const OTHER: Lane = Lane {
     wrap: None,
 };
 
-/// Between the source of an event and its JSON, in the bytes of an entry.
-const SOURCE_END: u8 = 0;
-
-/// Begins the entry of an event: under which source its payload will list it.
-pub(super) fn event_entry(source: &str, out: &mut Vec<u8>) {
-    out.extend(source.bytes().filter(|byte| *byte != SOURCE_END));
-    out.push(SOURCE_END);
+/// What events and service checks get that they do not say themselves.
+#[derive(Debug)]
+struct Surroundings {
+    hostname: String,
+    tags: Vec<String>,
 }
 
-fn events_body(batch: &Batch, hostname: &str) -> Vec<u8> {
-    let events: Vec<(&str, &[u8])> = batch
-        .entries()
-        .filter_map(|entry| {
-            let end = memchr::memchr(SOURCE_END, entry)?;
-            Some((std::str::from_utf8(&entry[..end]).ok()?, &entry[end + 1..]))
-        })
-        .collect();
-    let mut body = Vec::with_capacity(batch.bytes.len() + 256);
-    wire::intake::events::payload(&events, hostname, &mut body);
+/// Bytes of the time in front of a line that is held.
+const TIME_BYTES: usize = size_of::<i64>();
+
+/// Holds the line of an event or a service check, with the time when it came. It is encoded when it is sent: the
+/// platform's tags may be known only then.
+pub(super) fn hold_line(outbox: &mut Outbox, now_ns: i64, line: &[u8]) {
+    outbox.push(1, 1, now_ns, |out| {
+        out.extend_from_slice(&seconds(now_ns).to_le_bytes());
+        out.extend_from_slice(line);
+    });
+}
+
+/// The lines of a batch, each with the second in which it came.
+fn held_lines(batch: &Batch) -> impl Iterator<Item = (i64, &[u8])> {
+    batch.entries().filter_map(|entry| {
+        let (time, line) = entry.split_first_chunk::<TIME_BYTES>()?;
+        Some((i64::from_le_bytes(*time), line))
+    })
+}
+
+fn events_body(batch: &Batch, around: &Surroundings) -> Vec<u8> {
+    let tags: Vec<&str> = around.tags.iter().map(String::as_str).collect();
+    let mut encoded = Vec::new();
+    let mut places = Vec::new();
+    for (now, line) in held_lines(batch) {
+        // What is held was parsed before.
+        let Ok(Message::Event(event)) = wire::dogstatsd::parse(line) else { continue };
+        let start = encoded.len();
+        events::encode(
+            &event,
+            &events::Context { hostname: &around.hostname, now, tags: &tags },
+            &mut encoded,
+        );
+        places.push((events::source(&event), start..encoded.len()));
+    }
+    let listed: Vec<(&str, &[u8])> =
+        places.into_iter().map(|(source, place)| (source, &encoded[place])).collect();
+    let mut body = Vec::with_capacity(encoded.len() + 256);
+    events::payload(&listed, &around.hostname, &mut body);
     body
 }
 
-fn checks_body(batch: &Batch, _hostname: &str) -> Vec<u8> {
-    let checks: Vec<&[u8]> = batch.entries().collect();
-    let mut body = Vec::with_capacity(batch.bytes.len() + checks.len() + 2);
-    wire::intake::checks::payload(&checks, &mut body);
+fn checks_body(batch: &Batch, around: &Surroundings) -> Vec<u8> {
+    let tags: Vec<&str> = around.tags.iter().map(String::as_str).collect();
+    let mut encoded = Vec::new();
+    let mut places = Vec::new();
+    for (now, line) in held_lines(batch) {
+        let Ok(Message::ServiceCheck(check)) = wire::dogstatsd::parse(line) else { continue };
+        let start = encoded.len();
+        checks::encode(
+            &check,
+            &events::Context { hostname: &around.hostname, now, tags: &tags },
+            &mut encoded,
+        );
+        places.push(start..encoded.len());
+    }
+    let listed: Vec<&[u8]> = places.into_iter().map(|place| &encoded[place]).collect();
+    let mut body = Vec::with_capacity(encoded.len() + listed.len() + 2);
+    checks::payload(&listed, &mut body);
     body
 }
 
@@ -196,7 +238,7 @@ impl DogStatsD {
         let mut packer = Packer::default();
         while let Some((mut batch, mut receipt)) = waiting.pop() {
             let bytes = match lane.wrap {
-                Some(wrap) => wrap(&batch, &self.hostname),
+                Some(wrap) => wrap(&batch, &self.surroundings()),
                 None => std::mem::take(&mut batch.bytes),
             };
             let unpacked = bytes.len();
@@ -229,6 +271,10 @@ impl DogStatsD {
             }
             self.submit(lane, packed, bytes, receipt);
         }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings { hostname: self.hostname.clone(), tags: self.lock().tags.clone() }
     }
 
     fn submit(&self, lane: &Lane, packed: Option<crate::packing::Packed>, bytes: Vec<u8>, receipt: Receipt) {
@@ -272,35 +318,39 @@ impl Hot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dogstatsd::outbox::{Bounds, Outbox};
+    use crate::dogstatsd::outbox::Bounds;
 
-    fn batch(entries: &[&[u8]]) -> Batch {
+    fn batch(lines: &[&str]) -> Batch {
         let mut outbox = Outbox::new(Bounds { bytes: usize::MAX, points: usize::MAX });
-        for entry in entries {
-            outbox.push(1, 1, 0, |out| out.extend_from_slice(entry));
+        for line in lines {
+            hold_line(&mut outbox, 1_700_000_000_000_000_000, line.as_bytes());
         }
         outbox.pop(true).expect("a batch")
     }
 
+    fn around() -> Surroundings {
+        Surroundings { hostname: "here".into(), tags: vec!["team:blue".into()] }
+    }
+
     #[test]
-    fn events_are_listed_by_source_whatever_the_source_is_called() {
-        let mut entries = Vec::new();
-        for (source, json) in [("api", "{\"a\":1}"), ("ng\0inx", "{\"b\":2}"), ("api", "{\"c\":3}")] {
-            let mut entry = Vec::new();
-            event_entry(source, &mut entry);
-            entry.extend_from_slice(json.as_bytes());
-            entries.push(entry);
-        }
-        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    fn events_are_listed_by_source_with_the_tags_known_when_they_are_sent() {
+        let lines = ["_e{1,1}:a|x", "_e{1,1}:b|y|s:nginx|#own:tag|d:5", "_e{1,1}:c|z"];
         let body: serde_json::Value =
-            serde_json::from_slice(&events_body(&batch(&entries), "h")).expect("JSON");
-        assert_eq!(body["events"]["api"], serde_json::json!([{"a": 1}, {"c": 3}]));
-        assert_eq!(body["events"]["nginx"], serde_json::json!([{"b": 2}]));
+            serde_json::from_slice(&events_body(&batch(&lines), &around())).expect("JSON");
+        let of = |source: &str, at: usize| &body["events"][source][at];
+        assert_eq!((&of("api", 0)["msg_title"], &of("api", 1)["msg_title"]), (&"a".into(), &"c".into()));
+        assert_eq!(of("api", 0)["timestamp"], 1_700_000_000);
+        assert_eq!(of("nginx", 0)["timestamp"], 5);
+        assert_eq!(of("nginx", 0)["tags"], serde_json::json!(["own:tag", "team:blue"]));
+        assert_eq!(body["internalHostname"], "here");
     }
 
     #[test]
     fn checks_are_an_array() {
-        let body = checks_body(&batch(&[b"{\"a\":1}", b"{}"]), "");
-        assert_eq!(body, b"[{\"a\":1},{}]");
+        let body = checks_body(&batch(&["_sc|a|1", "_sc|b|0|d:7|h:there"]), &around());
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&body[0]["check"], &body[0]["timestamp"]), (&"a".into(), &1_700_000_000.into()));
+        assert_eq!((&body[1]["host_name"], &body[1]["timestamp"]), (&"there".into(), &7.into()));
+        assert_eq!(body[1]["tags"], serde_json::json!(["team:blue"]));
     }
 }

@@ -22,7 +22,7 @@ use crate::packing::Packing;
 use crate::room::{Budget, Room};
 use crate::transport::TransportName;
 use model::limits::{SERIES_BATCH_MAX_BYTES, SERIES_BATCH_MAX_POINTS, SKETCH_BATCH_MAX_BYTES};
-use model::metric::{Distribution, Event, MetricType, Series, ServiceCheck};
+use model::metric::{Distribution, MetricType, Series};
 use model::{Books, Receipt, Signal, Why};
 use outbox::{Bounds, Outbox};
 use pipeline::metrics::{Aggregator, Key, LOOK_AHEAD, MetricsConfig, Refused, Sink, Spelled};
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, SetOnce};
 use wire::dogstatsd::{self, Message, Metric};
-use wire::intake::{checks, events, series, sketches};
+use wire::intake::{series, sketches};
 
 /// Room that the aggregator takes, or gives back, at one time.
 const ROOM_STEP_BYTES: usize = 256 * 1024;
@@ -89,7 +89,6 @@ struct Hot {
     check_receipt: Receipt,
     /// What events, and as much again that service checks may take while they wait for their request.
     event_bytes_max: usize,
-    hostname: String,
     /// Tags of everything, for events and service checks.
     tags: Vec<String>,
     now_ns: i64,
@@ -162,7 +161,6 @@ impl DogStatsD {
             check_room: budget.force(Signal::Checks, 0),
             check_receipt: books.accept(Signal::Checks, 0),
             event_bytes_max: budget.limit(Signal::Events) / 2,
-            hostname: hostname.clone(),
             tags,
             now_ns,
             alarm_ns: None,
@@ -305,8 +303,8 @@ impl Hot {
                         self.group(group, tally);
                     }
                 }
-                Ok(Message::Event(event)) => self.event(&event, tally),
-                Ok(Message::ServiceCheck(check)) => self.check(&check, tally),
+                Ok(Message::Event(_)) => self.event(line, tally),
+                Ok(Message::ServiceCheck(_)) => self.check(line, tally),
                 Err(error) => tally.bad_lines[error as usize] += 1,
             }
         }
@@ -375,30 +373,23 @@ impl Hot {
     }
 
     #[cold]
-    fn event(&mut self, event: &Event<'_>, tally: &mut Tally) {
+    fn event(&mut self, line: &[u8], tally: &mut Tally) {
         if self.event_room.bytes() > self.event_bytes_max {
             tally.no_room += 1;
             return;
         }
-        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
-        let context = events::Context { hostname: &self.hostname, now: seconds(self.now_ns), tags: &tags };
-        self.events.push(1, 1, self.now_ns, |out| {
-            delivery::event_entry(events::source(event), out);
-            events::encode(event, &context, out);
-        });
+        delivery::hold_line(&mut self.events, self.now_ns, line);
         tally.events += 1;
         self.event_room.cover(self.events.held_bytes());
     }
 
     #[cold]
-    fn check(&mut self, check: &ServiceCheck<'_>, tally: &mut Tally) {
+    fn check(&mut self, line: &[u8], tally: &mut Tally) {
         if self.check_room.bytes() > self.event_bytes_max {
             tally.no_room += 1;
             return;
         }
-        let tags: Vec<&str> = self.tags.iter().map(String::as_str).collect();
-        let context = events::Context { hostname: &self.hostname, now: seconds(self.now_ns), tags: &tags };
-        self.checks.push(1, 1, self.now_ns, |out| checks::encode(check, &context, out));
+        delivery::hold_line(&mut self.checks, self.now_ns, line);
         tally.checks += 1;
         self.check_room.cover(self.checks.held_bytes());
     }

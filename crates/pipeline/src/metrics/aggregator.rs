@@ -90,6 +90,7 @@ enum Step {
     Tables(usize),
 }
 
+// No `#[inline]` on what each sample passes through: it would be compiled at the caller's level, which is for size.
 impl Aggregator {
     /// Nothing yet; `now` in seconds since 1970.
     pub fn new(config: MetricsConfig, now: i64) -> Self {
@@ -152,20 +153,17 @@ impl Aggregator {
     ///
     /// # Errors
     /// When it is not wanted, has no name, or there is no room.
-    #[inline]
     pub fn context(&mut self, key: &Key<'_>) -> Result<ContextId, Refused> {
         self.context_of(self.spelled(key), key)
     }
 
     /// Begins to find a context, for [`Aggregator::context_of`].
-    #[inline]
     pub fn spelled(&self, key: &Key<'_>) -> Spelled {
         Spelled(self.store.hash(key.name, key.tags, key.metric_type))
     }
 
     /// Reads what finding some contexts and adding to them will read. Among many contexts each read is one of
     /// memory far away; here they wait for it together instead of one after the other.
-    #[inline]
     pub fn look_ahead(&self, spelled: &[Spelled; LOOK_AHEAD]) {
         let candidates = spelled.map(|spelled| self.store.candidate(spelled.0));
         let touched = candidates.map(|candidate| candidate.map_or(0, |index| self.store.touch(index)));
@@ -176,7 +174,6 @@ impl Aggregator {
     ///
     /// # Errors
     /// As for [`Aggregator::context`].
-    #[inline]
     pub fn context_of(&mut self, spelled: Spelled, key: &Key<'_>) -> Result<ContextId, Refused> {
         let hash = spelled.0;
         let index = match self.store.find(hash, key) {
@@ -196,7 +193,6 @@ impl Aggregator {
     ///
     /// # Errors
     /// When value or rate make no sense, the context is a set, or there is no room.
-    #[inline]
     pub fn add(&mut self, id: ContextId, value: f64, rate: f64) -> Result<(), Refused> {
         let weight = Weight::of(rate).ok_or(Refused::BadRate)?;
         let scaled = value * weight.exact;

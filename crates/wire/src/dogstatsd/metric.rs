@@ -35,7 +35,6 @@ impl Metric<'_> {
     /// # Errors
     /// When there is no value ([`LineError::NoValue`]), or one is no finite number: then the whole line is
     /// refused, as the reference does. `out` holds nothing of use then.
-    #[inline]
     pub fn numbers(&self, out: &mut Vec<f64>) -> Result<(), LineError> {
         out.clear();
         let mut rest = self.values;

@@ -41,7 +41,6 @@ pub enum Message<'a> {
 /// # Errors
 /// When the line is not what it begins as, or longer than [`METRIC_LINE_MAX_BYTES`]. A metric's values are not
 /// read here, but by [`Metric::numbers`].
-#[inline]
 pub fn parse(line: &[u8]) -> Result<Message<'_>, LineError> {
     if line.len() > METRIC_LINE_MAX_BYTES {
         return Err(LineError::TooLong);

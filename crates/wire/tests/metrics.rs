@@ -12,9 +12,8 @@ use model::metric::{Distribution, Event, Identity, Origin, Series, SeriesType, S
 use proptest::prelude::*;
 use prost::Message as _;
 use serde_json::{Value, json};
-use support::metrics::{
-    FULL_DISTRIBUTION, FULL_SERIES, MetricPayload, SketchPayload, series_message, sketch_message,
-};
+use support::metrics::{FULL_DISTRIBUTION, FULL_SERIES, series_message, sketch_message};
+use testkit::metrics::proto::{MetricPayload, SketchPayload};
 
 const EMPTY_SERIES: Series<'static> = Series {
     identity: Identity { name: [""; 3], host: "", resources: &[], tags: &[], origin: None },
@@ -61,7 +60,7 @@ fn l50_the_type_numbers_are_the_published_ones() {
 fn the_host_is_the_first_resource() {
     let payload = MetricPayload::decode(series_bytes(&[FULL_SERIES]).as_slice()).unwrap();
     let resources: Vec<_> =
-        payload.series[0].resources.iter().map(|r| (r.resource_type.as_str(), r.name.as_str())).collect();
+        payload.series[0].resources.iter().map(|r| (r.r#type.as_str(), r.name.as_str())).collect();
     assert_eq!(resources, [("host", "web-1"), ("device", "eth0"), ("database", "orders")]);
     let homeless = Identity { host: "", resources: &[], ..FULL_SERIES.identity };
     let bytes = series_bytes(&[Series { identity: homeless, ..FULL_SERIES }]);

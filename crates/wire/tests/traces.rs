@@ -11,8 +11,9 @@ use model::trace::PRIORITY_NONE;
 use model::{AttributeValue, Bump};
 use proptest::prelude::*;
 use prost::Message as _;
-use support::{AgentPayload, AnyValue, ArrayValue, Span, SpanEvent, SpanLink, TraceChunk, TracerPayload};
-use support::{body, decode, encode, full_payload, said};
+use support::{AgentPayload, Span, TraceChunk, TracerPayload};
+use support::{array, body, decode, encode, full_payload, said, single};
+use testkit::proto::{AttributeAnyValue, AttributeArrayValue, SpanEvent, SpanLink};
 
 const FORMATS: [Format; 5] = [Format::V03, Format::V04, Format::V05, Format::V07, Format::JsonV04];
 
@@ -422,24 +423,20 @@ fn tags() -> impl Strategy<Value = support::Tags> {
     prop::collection::btree_map(text(), text(), 0..5)
 }
 
-fn scalar() -> impl Strategy<Value = AnyValue> {
-    let default = AnyValue::default;
+fn scalar() -> impl Strategy<Value = AttributeArrayValue> {
+    let of = |r#type| AttributeArrayValue { r#type, ..AttributeArrayValue::default() };
     prop_oneof![
-        text().prop_map(move |string_value| AnyValue { string_value, ..default() }),
-        any::<bool>().prop_map(move |bool_value| AnyValue { kind: 1, bool_value, ..default() }),
-        any::<i64>().prop_map(move |int_value| AnyValue { kind: 2, int_value, ..default() }),
-        (-1e9..1e9).prop_map(move |double_value| AnyValue { kind: 3, double_value, ..default() }),
+        text().prop_map(move |string_value| AttributeArrayValue { string_value, ..of(0) }),
+        any::<bool>().prop_map(move |bool_value| AttributeArrayValue { bool_value, ..of(1) }),
+        any::<i64>().prop_map(move |int_value| AttributeArrayValue { int_value, ..of(2) }),
+        (-1e9..1e9).prop_map(move |double_value| AttributeArrayValue { double_value, ..of(3) }),
     ]
 }
 
-fn value() -> impl Strategy<Value = AnyValue> {
+fn value() -> impl Strategy<Value = AttributeAnyValue> {
     prop_oneof![
-        4 => scalar(),
-        1 => prop::collection::vec(scalar(), 0..20).prop_map(|values| AnyValue {
-            kind: 4,
-            array_value: Some(ArrayValue { values }),
-            ..AnyValue::default()
-        }),
+        4 => scalar().prop_map(single),
+        1 => prop::collection::vec(scalar(), 0..20).prop_map(array),
     ]
 }
 

@@ -1,106 +1,9 @@
-//! The metric payloads as `prost` sees them, and some that have everything.
+//! Metrics that have everything, and what must arrive of them as the testkit's messages.
 
 use model::metric::{Distribution, Identity, Origin, Series, SeriesType, SketchPoint};
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MetricPayload {
-    #[prost(message, repeated, tag = "1")]
-    pub series: Vec<MetricSeries>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MetricSeries {
-    #[prost(message, repeated, tag = "1")]
-    pub resources: Vec<Resource>,
-    #[prost(string, tag = "2")]
-    pub metric: String,
-    #[prost(string, repeated, tag = "3")]
-    pub tags: Vec<String>,
-    #[prost(message, repeated, tag = "4")]
-    pub points: Vec<MetricPoint>,
-    #[prost(int32, tag = "5")]
-    pub series_type: i32,
-    #[prost(string, tag = "6")]
-    pub unit: String,
-    #[prost(string, tag = "7")]
-    pub source_type_name: String,
-    #[prost(int64, tag = "8")]
-    pub interval: i64,
-    #[prost(message, optional, tag = "9")]
-    pub metadata: Option<Metadata>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Resource {
-    #[prost(string, tag = "1")]
-    pub resource_type: String,
-    #[prost(string, tag = "2")]
-    pub name: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct MetricPoint {
-    #[prost(double, tag = "1")]
-    pub value: f64,
-    #[prost(int64, tag = "2")]
-    pub timestamp: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Metadata {
-    #[prost(message, optional, tag = "1")]
-    pub origin: Option<OriginMessage>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct OriginMessage {
-    #[prost(uint32, tag = "4")]
-    pub product: u32,
-    #[prost(uint32, tag = "5")]
-    pub category: u32,
-    #[prost(uint32, tag = "6")]
-    pub service: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SketchPayload {
-    #[prost(message, repeated, tag = "1")]
-    pub sketches: Vec<Sketch>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Sketch {
-    #[prost(string, tag = "1")]
-    pub metric: String,
-    #[prost(string, tag = "2")]
-    pub host: String,
-    #[prost(string, repeated, tag = "4")]
-    pub tags: Vec<String>,
-    #[prost(message, repeated, tag = "7")]
-    pub dogsketches: Vec<Dogsketch>,
-    #[prost(message, optional, tag = "8")]
-    pub metadata: Option<Metadata>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Dogsketch {
-    #[prost(int64, tag = "1")]
-    pub ts: i64,
-    #[prost(int64, tag = "2")]
-    pub cnt: i64,
-    #[prost(double, tag = "3")]
-    pub min: f64,
-    #[prost(double, tag = "4")]
-    pub max: f64,
-    #[prost(double, tag = "5")]
-    pub avg: f64,
-    #[prost(double, tag = "6")]
-    pub sum: f64,
-    #[prost(sint32, repeated, tag = "7")]
-    pub k: Vec<i32>,
-    #[prost(uint32, repeated, tag = "8")]
-    pub n: Vec<u32>,
-}
+use testkit::metrics::proto::{
+    Dogsketch, Metadata, MetricPoint, MetricSeries, OriginMessage, Resource, SketchMessage,
+};
 
 fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -108,7 +11,12 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 pub fn metadata(origin: Option<Origin>) -> Option<Metadata> {
     origin.map(|Origin { product, category, service }| Metadata {
-        origin: Some(OriginMessage { product, category, service }),
+        origin: Some(OriginMessage {
+            metric_type: 0,
+            product: product.cast_signed(),
+            category: category.cast_signed(),
+            service: service.cast_signed(),
+        }),
     })
 }
 
@@ -120,7 +28,7 @@ pub fn series_message(series: &Series<'_>) -> MetricSeries {
         resources: host
             .iter()
             .chain(identity.resources)
-            .map(|(kind, name)| Resource { resource_type: (*kind).to_owned(), name: (*name).to_owned() })
+            .map(|(kind, name)| Resource { r#type: (*kind).to_owned(), name: (*name).to_owned() })
             .collect(),
         metric: identity.name.concat(),
         tags: texts(identity.tags),
@@ -128,7 +36,7 @@ pub fn series_message(series: &Series<'_>) -> MetricSeries {
             .iter()
             .map(|(timestamp, value)| MetricPoint { value: *value, timestamp: *timestamp })
             .collect(),
-        series_type: *series_type as i32,
+        r#type: *series_type as i32,
         interval: i64::from(*interval),
         metadata: metadata(identity.origin),
         ..MetricSeries::default()
@@ -136,9 +44,9 @@ pub fn series_message(series: &Series<'_>) -> MetricSeries {
 }
 
 /// What must arrive of a distribution without further resources.
-pub fn sketch_message(distribution: &Distribution<'_>) -> Sketch {
+pub fn sketch_message(distribution: &Distribution<'_>) -> SketchMessage {
     let Distribution { identity, points } = distribution;
-    Sketch {
+    SketchMessage {
         metric: identity.name.concat(),
         host: identity.host.to_owned(),
         tags: texts(identity.tags),

@@ -1,5 +1,6 @@
 //! The outgoing messages as `prost` sees them: an independent oracle, and, through `serde`, the maker of the
-//! msgpack and JSON bodies tracers send.
+//! msgpack and JSON bodies tracers send. The testkit's span is no such maker, since what it holds in `meta_struct`
+//! would be numbers there; hence spans, and what holds them, are our own.
 
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
@@ -12,7 +13,9 @@ use lastlight_wire::DecodeError;
 use lastlight_wire::intake::traces::TraceEncoder;
 use lastlight_wire::traces::{Format, TraceReader};
 use model::{Bump, Payload};
+use prost::Message as _;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use testkit::proto::{AttributeAnyValue, AttributeArray, AttributeArrayValue, SpanEvent, SpanLink};
 
 pub type Tags = BTreeMap<String, String>;
 
@@ -110,55 +113,6 @@ pub struct Span {
     pub span_events: Vec<SpanEvent>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
-pub struct SpanLink {
-    #[prost(uint64, tag = "1")]
-    pub trace_id: u64,
-    #[prost(uint64, tag = "2")]
-    pub trace_id_high: u64,
-    #[prost(uint64, tag = "3")]
-    pub span_id: u64,
-    #[prost(btree_map = "string, string", tag = "4")]
-    pub attributes: Tags,
-    #[prost(string, tag = "5")]
-    pub tracestate: String,
-    #[prost(uint32, tag = "6")]
-    pub flags: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
-pub struct SpanEvent {
-    #[prost(fixed64, tag = "1")]
-    pub time_unix_nano: u64,
-    #[prost(string, tag = "2")]
-    pub name: String,
-    #[prost(btree_map = "string, message", tag = "3")]
-    pub attributes: BTreeMap<String, AnyValue>,
-}
-
-#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
-pub struct AnyValue {
-    #[prost(int32, tag = "1")]
-    #[serde(rename = "type")]
-    pub kind: i32,
-    #[prost(string, tag = "2")]
-    pub string_value: String,
-    #[prost(bool, tag = "3")]
-    pub bool_value: bool,
-    #[prost(int64, tag = "4")]
-    pub int_value: i64,
-    #[prost(double, tag = "5")]
-    pub double_value: f64,
-    #[prost(message, tag = "6")]
-    pub array_value: Option<ArrayValue>,
-}
-
-#[derive(Clone, PartialEq, prost::Message, serde::Serialize)]
-pub struct ArrayValue {
-    #[prost(message, repeated, tag = "1")]
-    pub values: Vec<AnyValue>,
-}
-
 /// `bin` in msgpack, base64 in JSON.
 fn structs<S: Serializer>(map: &BTreeMap<String, Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     struct Bytes<'a>(&'a [u8], bool);
@@ -198,65 +152,14 @@ pub fn body(format: Format, payload: &TracerPayload) -> Vec<u8> {
     let traces: Vec<_> = payload.chunks.iter().map(|chunk| &chunk.spans).collect();
     match format {
         Format::V03 | Format::V04 => rmp_serde::to_vec_named(&traces).unwrap(),
-        Format::V05 => v05(&traces),
+        Format::V05 => {
+            let same = |span: &Span| testkit::proto::Span::decode(&*span.encode_to_vec()).unwrap();
+            let traces: Vec<Vec<_>> = traces.iter().map(|spans| spans.iter().map(same).collect()).collect();
+            testkit::payload::v05(&traces)
+        }
         Format::V07 => rmp_serde::to_vec_named(payload).unwrap(),
         Format::JsonV04 => serde_json::to_vec(&traces).unwrap(),
     }
-}
-
-fn v05(traces: &[&Vec<Span>]) -> Vec<u8> {
-    use rmp::encode as write;
-    let mut dictionary: Vec<String> = vec![String::new()];
-    let mut out = Vec::new();
-    {
-        let mut text = |text: &str, out: &mut Vec<u8>| {
-            let known = dictionary.iter().position(|entry| entry == text);
-            let index = known.unwrap_or_else(|| {
-                dictionary.push(text.to_owned());
-                dictionary.len() - 1
-            });
-            write::write_uint(out, index as u64).unwrap();
-        };
-        write::write_array_len(&mut out, traces.len() as u32).unwrap();
-        for spans in traces {
-            write::write_array_len(&mut out, spans.len() as u32).unwrap();
-            for span in *spans {
-                write::write_array_len(&mut out, 12).unwrap();
-                text(&span.service, &mut out);
-                text(&span.name, &mut out);
-                text(&span.resource, &mut out);
-                write::write_uint(&mut out, span.trace_id).unwrap();
-                write::write_uint(&mut out, span.span_id).unwrap();
-                write::write_uint(&mut out, span.parent_id).unwrap();
-                write::write_sint(&mut out, span.start).unwrap();
-                write::write_sint(&mut out, span.duration).unwrap();
-                write::write_sint(&mut out, i64::from(span.error)).unwrap();
-                write::write_map_len(&mut out, span.meta.len() as u32).unwrap();
-                for (key, value) in &span.meta {
-                    text(key, &mut out);
-                    text(value, &mut out);
-                }
-                if span.metrics.is_empty() {
-                    write::write_nil(&mut out).unwrap();
-                } else {
-                    write::write_map_len(&mut out, span.metrics.len() as u32).unwrap();
-                    for (key, value) in &span.metrics {
-                        text(key, &mut out);
-                        write::write_f64(&mut out, *value).unwrap();
-                    }
-                }
-                text(&span.span_type, &mut out);
-            }
-        }
-    }
-    let mut body = Vec::new();
-    write::write_array_len(&mut body, 2).unwrap();
-    write::write_array_len(&mut body, dictionary.len() as u32).unwrap();
-    for text in &dictionary {
-        write::write_str(&mut body, text).unwrap();
-    }
-    body.extend_from_slice(&out);
-    body
 }
 
 /// What a body of the given format can say of `payload`.
@@ -303,20 +206,33 @@ pub fn encode(payload: &Payload<'_>) -> Vec<u8> {
     out
 }
 
+/// An attribute with one value.
+pub fn single(value: AttributeArrayValue) -> AttributeAnyValue {
+    let AttributeArrayValue { r#type, string_value, bool_value, int_value, double_value } = value;
+    AttributeAnyValue { r#type, string_value, bool_value, int_value, double_value, array_value: None }
+}
+
+/// An attribute with an array of values.
+pub fn array(values: Vec<AttributeArrayValue>) -> AttributeAnyValue {
+    AttributeAnyValue {
+        r#type: 4,
+        array_value: Some(AttributeArray { values }),
+        ..AttributeAnyValue::default()
+    }
+}
+
 /// Two traces with everything a payload can hold.
 pub fn full_payload() -> TracerPayload {
     let tags = |tags: &[(&str, &str)]| tags.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    let value = |kind| AnyValue { kind, ..AnyValue::default() };
-    let string = AnyValue { string_value: "text".into(), ..value(0) };
-    let boolean = AnyValue { bool_value: true, ..value(1) };
-    let int = AnyValue { int_value: -5, ..value(2) };
-    let double = AnyValue { double_value: 1.5, ..value(3) };
-    let array = AnyValue {
-        array_value: Some(ArrayValue {
-            values: vec![string.clone(), boolean.clone(), int.clone(), double.clone()],
-        }),
-        ..value(4)
-    };
+    let value = |r#type| AttributeArrayValue { r#type, ..AttributeArrayValue::default() };
+    let values = [
+        AttributeArrayValue { string_value: "text".into(), ..value(0) },
+        AttributeArrayValue { bool_value: true, ..value(1) },
+        AttributeArrayValue { int_value: -5, ..value(2) },
+        AttributeArrayValue { double_value: 1.5, ..value(3) },
+    ];
+    let array = array(values.to_vec());
+    let [string, boolean, int, double] = values.map(single);
     let root = Span {
         service: "shop".into(),
         name: "http.request".into(),

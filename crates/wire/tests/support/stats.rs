@@ -1,166 +1,30 @@
-//! Statistics as `rmp-serde` and `prost` see them: an independent oracle.
-
-use std::collections::BTreeMap;
+//! Statistics that have everything, and the testkit's view of them.
 
 use model::sketch::{Bins, Mapping, Sketch};
 use model::stats::{ClientStats, StatsBucket, StatsGroup, StatsPayload, TraceRoot};
 use prost::Message as _;
-use serde::{Deserialize, Serialize};
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct DdSketch {
-    #[prost(message, tag = "1")]
-    pub mapping: Option<IndexMapping>,
-    #[prost(message, tag = "2")]
-    pub positive: Option<Store>,
-    #[prost(message, tag = "3")]
-    pub negative: Option<Store>,
-    #[prost(double, tag = "4")]
-    pub zero_count: f64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct IndexMapping {
-    #[prost(double, tag = "1")]
-    pub gamma: f64,
-    #[prost(double, tag = "2")]
-    pub index_offset: f64,
-    #[prost(int32, tag = "3")]
-    pub interpolation: i32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Store {
-    #[prost(btree_map = "sint32, double", tag = "1")]
-    pub sparse: BTreeMap<i32, f64>,
-    #[prost(double, repeated, tag = "2")]
-    pub contiguous: Vec<f64>,
-    #[prost(sint32, tag = "3")]
-    pub first_index: i32,
-}
+use testkit::proto::{DdSketch, IndexMapping, Store};
+use testkit::stats as sent;
 
 pub fn prost_sketch(sketch: &Sketch) -> DdSketch {
     let store = |bins: &Bins| {
         Some(Store {
-            sparse: bins.sparse.iter().copied().collect(),
-            contiguous: bins.contiguous.clone(),
-            first_index: bins.first_index,
+            bin_counts: bins.sparse.iter().copied().collect(),
+            contiguous_bin_counts: bins.contiguous.clone(),
+            contiguous_bin_index_offset: bins.first_index,
         })
     };
     let Mapping { gamma, index_offset, interpolation } = sketch.mapping;
     DdSketch {
         mapping: Some(IndexMapping { gamma, index_offset, interpolation }),
-        positive: store(&sketch.positive),
-        negative: store(&sketch.negative),
+        positive_values: store(&sketch.positive),
+        negative_values: store(&sketch.negative),
         zero_count: sketch.zero_count,
     }
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Payload {
-    pub agent_hostname: String,
-    pub agent_env: String,
-    pub stats: Vec<Client>,
-    pub agent_version: String,
-    pub client_computed: bool,
-    pub split_payload: bool,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Client {
-    pub hostname: String,
-    pub env: String,
-    pub version: String,
-    pub stats: Vec<Bucket>,
-    pub lang: String,
-    pub tracer_version: String,
-    #[serde(rename = "RuntimeID")]
-    pub runtime_id: String,
-    pub sequence: u64,
-    pub agent_aggregation: String,
-    pub service: String,
-    #[serde(rename = "ContainerID")]
-    pub container_id: String,
-    pub tags: Vec<String>,
-    pub git_commit_sha: String,
-    pub image_tag: String,
-    pub process_tags_hash: u64,
-    pub process_tags: String,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Bucket {
-    pub start: u64,
-    pub duration: u64,
-    pub stats: Vec<Group>,
-    pub agent_time_shift: i64,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Group {
-    pub service: String,
-    pub name: String,
-    pub resource: String,
-    #[serde(rename = "HTTPStatusCode")]
-    pub http_status_code: u32,
-    #[serde(rename = "Type")]
-    pub span_type: String,
-    #[serde(rename = "DBType")]
-    pub db_type: String,
-    pub hits: u64,
-    pub errors: u64,
-    pub duration: u64,
-    pub ok_summary: Binary,
-    pub error_summary: Binary,
-    pub synthetics: bool,
-    pub top_level_hits: u64,
-    pub span_kind: String,
-    pub peer_tags: Vec<String>,
-    pub is_trace_root: i32,
-    #[serde(rename = "GRPCStatusCode")]
-    pub grpc_status_code: String,
-    #[serde(rename = "HTTPMethod")]
-    pub http_method: String,
-    #[serde(rename = "HTTPEndpoint")]
-    pub http_endpoint: String,
-    #[serde(rename = "srv_src")]
-    pub service_source: String,
-    pub span_derived_primary_tags: Vec<String>,
-    pub additional_metric_tags: Vec<String>,
-}
-
-/// `bin` in msgpack, which serde writes for no vector of bytes by itself.
-#[derive(Debug, PartialEq)]
-pub struct Binary(pub Vec<u8>);
-
-impl Serialize for Binary {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Binary {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Binary;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("bin")
-            }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Binary, E> {
-                Ok(Binary(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
-    }
-}
-
-pub fn payload(stats: &StatsPayload) -> Payload {
-    Payload {
+pub fn payload(stats: &StatsPayload) -> sent::StatsPayload {
+    sent::StatsPayload {
         agent_hostname: stats.agent_hostname.clone(),
         agent_env: stats.agent_env.clone(),
         stats: stats.stats.iter().map(client).collect(),
@@ -170,8 +34,8 @@ pub fn payload(stats: &StatsPayload) -> Payload {
     }
 }
 
-pub fn client(stats: &ClientStats) -> Client {
-    Client {
+pub fn client(stats: &ClientStats) -> sent::ClientStats {
+    sent::ClientStats {
         hostname: stats.hostname.clone(),
         env: stats.env.clone(),
         version: stats.version.clone(),
@@ -191,8 +55,8 @@ pub fn client(stats: &ClientStats) -> Client {
     }
 }
 
-fn bucket(bucket: &StatsBucket) -> Bucket {
-    Bucket {
+fn bucket(bucket: &StatsBucket) -> sent::Bucket {
+    sent::Bucket {
         start: bucket.start,
         duration: bucket.duration,
         stats: bucket.groups.iter().map(group).collect(),
@@ -200,19 +64,19 @@ fn bucket(bucket: &StatsBucket) -> Bucket {
     }
 }
 
-fn group(group: &StatsGroup) -> Group {
-    Group {
+fn group(group: &StatsGroup) -> sent::Group {
+    sent::Group {
         service: group.service.clone(),
         name: group.name.clone(),
         resource: group.resource.clone(),
         http_status_code: group.http_status_code,
-        span_type: group.span_type.clone(),
+        r#type: group.span_type.clone(),
         db_type: group.db_type.clone(),
         hits: group.hits,
         errors: group.errors,
         duration: group.duration,
-        ok_summary: Binary(prost_sketch(&group.ok_summary).encode_to_vec()),
-        error_summary: Binary(prost_sketch(&group.error_summary).encode_to_vec()),
+        ok_summary: prost_sketch(&group.ok_summary).encode_to_vec(),
+        error_summary: prost_sketch(&group.error_summary).encode_to_vec(),
         synthetics: group.synthetics,
         top_level_hits: group.top_level_hits,
         span_kind: group.span_kind.clone(),

@@ -46,8 +46,9 @@ pub(crate) enum Asked {
 pub(crate) enum Event {
     /// A signal arrived here.
     Signal { signal: Signal, from: Sender },
-    /// The child was stopped. `too_early`: by the terminal, which has become its own meanwhile.
-    Stopped { signal: Signal, too_early: bool },
+    /// The child was stopped. `in_front`: for using the terminal out of the background, although the terminal is
+    /// its own by now, or ours to give.
+    Stopped { signal: Signal, in_front: bool },
     /// The child goes on.
     Continued,
     /// The child ended.
@@ -115,8 +116,10 @@ impl State {
             }
             (_, _, Event::Signal { signal, .. }) => (self, vec![Do::Forward(signal)]),
 
-            // It asked for the terminal a moment before it was handed over.
-            (_, _, Event::Stopped { too_early: true, .. }) => (self, vec![Do::Forward(Signal::CONT)]),
+            // A shell's `fg` of what runs gives us the terminal without a word.
+            (_, _, Event::Stopped { in_front: true, .. }) => {
+                (self, vec![Do::HandOver, Do::Forward(Signal::CONT)])
+            }
             // Without us the kernel would not have stopped it, as its group would be orphaned.
             (_, _, Event::Stopped { signal: Signal::TSTP, .. }) if rules.nobody_continues => {
                 (self, vec![Do::Forward(Signal::CONT)])
@@ -179,7 +182,7 @@ mod tests {
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             8 => (signal(), sender()).prop_map(|(signal, from)| Event::Signal { signal, from }),
-            2 => (signal(), any::<bool>()).prop_map(|(signal, too_early)| Event::Stopped { signal, too_early }),
+            2 => (signal(), any::<bool>()).prop_map(|(signal, in_front)| Event::Stopped { signal, in_front }),
             2 => Just(Event::Continued),
             1 => status().prop_map(Event::Ended),
             2 => Just(Event::GraceOver),
@@ -288,7 +291,7 @@ mod tests {
             for (_, event, actions) in run(&rules, &events).1 {
                 if actions.contains(&Action::StopOurselves) {
                     prop_assert!(rules.shell_looks);
-                    let stopped = matches!(event, Event::Stopped { too_early: false, .. });
+                    let stopped = matches!(event, Event::Stopped { in_front: false, .. });
                     prop_assert!(stopped, "{:?}", event);
                 }
             }

@@ -4,9 +4,12 @@
 
 mod support;
 
-use nix::pty::openpty;
-use std::fs::File;
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -25,19 +28,32 @@ struct Session {
     screen: Receiver<Vec<u8>>,
     /// What was shown since the last match.
     seen: String,
+    /// `DIR` in the environment.
+    folder: tempfile::TempDir,
 }
 
 impl Session {
     fn start(program: &[&str]) -> Self {
-        let terminal = openpty(None, None).unwrap();
-        let slave = File::from(terminal.slave);
+        // Close-on-exec from the start: a terminal that another test's process holds open is never hung up.
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname_r(&master).unwrap();
+        let slave = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOCTTY.bits())
+            .open(name)
+            .unwrap();
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).args(program);
-        command.env("PS1", PROMPT).env("TERM", "dumb").env("PROBE", PROBE);
+        // Keys that send signals must not throw away what is shown because of them.
+        command.args(["--ctty", "--wait", "sh", "-c", "stty noflsh; exec \"$@\"", "sh"]).args(program);
+        let folder = tempfile::tempdir().unwrap();
+        command.env("DIR", folder.path()).env("PS1", PROMPT).env("TERM", "dumb").env("PROBE", PROBE);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let process = command.spawn().unwrap();
         drop(command);
-        let keys = File::from(terminal.master);
+        let keys = File::from(OwnedFd::from(master));
         let mut reader = keys.try_clone().unwrap();
         let (sender, screen) = sync_channel(READS_MAX_COUNT);
         thread::spawn(move || {
@@ -49,7 +65,7 @@ impl Session {
                 }
             }
         });
-        Self { process, keys, screen, seen: String::new() }
+        Self { process, keys, screen, seen: String::new(), folder }
     }
 
     /// A shell with job control.
@@ -148,13 +164,29 @@ fn a_child_in_the_background_that_reads_is_stopped_until_it_is_in_front() {
 }
 
 #[test]
+fn a_child_that_runs_in_the_background_has_the_terminal_after_fg() {
+    let mut shell = Session::shell();
+    shell.enters(
+        "mkfifo $DIR/go; $PROBE run -- sh -c 'read go < $DIR/go; read line; echo \"got $line\"' & echo begun",
+    );
+    shell.shows("begun");
+    shell.enters("fg");
+    shell.shows("$DIR/go");
+    std::fs::write(shell.folder.path().join("go"), "\n").unwrap();
+    shell.enters("front");
+    shell.shows("got front");
+    shell.types("exit 0\n");
+    assert_eq!(shell.code(), 0);
+}
+
+#[test]
 fn ctrl_c_reaches_the_child_once_and_a_shell_sees_that_it_died_of_it() {
     let mut shell = Session::shell();
-    shell.enters("$PROBE run -- sh -c 'trap \"echo caught\" INT; echo up; read x; read y; echo over'");
+    shell.enters("$PROBE run -- sh -c 'trap \"echo caught\" INT; echo up; read x || read x; echo over'");
     shell.shows("up\r\n");
     shell.types(CTRL_C);
     shell.shows("caught\r\n");
-    shell.types("\n\n");
+    shell.types("\n");
     assert!(!shell.shows("over").contains("caught"), "the signal came twice");
     shell.shows(PROMPT);
     // A loop goes on after a program that exits with 130, and ends with one that Ctrl-C killed.
@@ -243,4 +275,37 @@ fn after_the_childs_end_ctrl_c_is_ours() {
     session.types(CTRL_C);
     session.shows("init: SIGINT first=true");
     assert_eq!(session.code(), 4);
+}
+
+#[test]
+fn at_a_terminal_too_the_child_gets_the_mask_and_the_dispositions_that_we_got() {
+    let masks = |wrapper: &[&str]| {
+        let command = ["sh", "-c", "grep 'Sig[BIC]' /proc/self/status; echo end"];
+        let mut session = Session::start(&[wrapper, &command].concat());
+        let shown = session.shows("end");
+        assert_eq!(session.code(), 0);
+        shown
+    };
+    let plain = masks(&[]);
+    assert!(plain.contains("SigBlk:"), "{plain}");
+    assert_eq!(masks(&[PROBE, "run", "--"]), plain);
+}
+
+#[test]
+fn l99_what_cannot_be_run_leaves_the_shell_its_terminal() {
+    let mut shell = Session::shell();
+    shell.enters("echo text > $DIR/plain; $PROBE run -- $DIR/plain x; echo code $?");
+    shell.shows("code 126");
+    shell.shows(PROMPT);
+    shell.enters(
+        "(chmod +x $DIR/plain; $PROBE run -- $DIR/plain x; echo code $?; read x </dev/tty; echo \"got $x\")",
+    );
+    shell.shows("code 126");
+    shell.enters("still");
+    shell.shows("got still");
+    shell.shows(PROMPT);
+    shell.enters("$PROBE run -- init-no-such-program x; echo code $?");
+    shell.shows("code 127");
+    shell.types("exit 0\n");
+    assert_eq!(shell.code(), 0);
 }

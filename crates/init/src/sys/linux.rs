@@ -9,14 +9,17 @@ use crate::supervise::{Event, Rules};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Named, signal as set_action};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::execve;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process as os;
-use rustix::process::{Pid, Resource, Rlimit, WaitOptions, WaitStatus};
+use rustix::process::{Pid, RawPid, Resource, Rlimit, WaitOptions, WaitStatus};
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// Above every descriptor that `Command` may hand to the child as one of its three streams.
@@ -83,11 +86,11 @@ pub(crate) fn spawn(
     let place = Place::of(terminal.as_ref());
     let own_group = place != Place::PartOfJob;
 
-    let child = start(command, &saved, own_group)?;
+    let in_front = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
+    let child = start(command, &saved, own_group, in_front)?;
 
     let host =
         Host { signals, child, own_group, terminal, own_pid, reaps_orphans, kill_after, kill_at: None };
-    host.hand_over();
     let rules = Rules {
         shared_group: !own_group,
         shell_looks: matches!(place, Place::Job | Place::PartOfJob) && !is_pid_1,
@@ -97,7 +100,12 @@ pub(crate) fn spawn(
     Ok((host, rules))
 }
 
-fn start(command: Command, mask: &SigSet, own_group: bool) -> Result<Pid, SpawnError> {
+fn start(
+    command: Command,
+    mask: &SigSet,
+    own_group: bool,
+    in_front: Option<&Terminal>,
+) -> Result<Pid, SpawnError> {
     let refuse = |error: io::Error| SpawnError {
         exit_code: NOT_RUNNABLE,
         text: format!("cannot start a process: {error}"),
@@ -108,12 +116,71 @@ fn start(command: Command, mask: &SigSet, own_group: bool) -> Result<Pid, SpawnE
     let variables: Vec<CString> = variables.collect::<Result<_, _>>()?;
     let words = std::iter::once(command.program.clone()).chain(command.arguments).map(c_string);
     let words: Vec<CString> = words.collect::<Result<_, _>>()?;
-    let attributes = attributes(mask, own_group).map_err(|error| refuse(error.into()))?;
-    let (actions, _open_until_spawned) =
-        streams([command.stdin, command.stdout, command.stderr]).map_err(refuse)?;
-    let run = |path: &Path| Ok(posix_spawn(path, &actions, &attributes, &words, &variables)?.as_raw());
-    let pid = run_first(&command.program, path.as_deref(), run)?;
+    let streams = [command.stdin, command.stdout, command.stderr];
+    let pid = if let Some(terminal) = in_front {
+        let image = Image { words, variables, mask: *mask };
+        run_first(&command.program, path.as_deref(), |path| spawn_in_front(path, &image, &streams, terminal))?
+    } else {
+        let attributes = attributes(mask, own_group).map_err(|error| refuse(error.into()))?;
+        let (actions, _open_until_spawned) = copies(streams).map_err(refuse)?;
+        let run = |path: &Path| Ok(posix_spawn(path, &actions, &attributes, &words, &variables)?.as_raw());
+        run_first(&command.program, path.as_deref(), run)?
+    };
     Pid::from_raw(pid).ok_or_else(|| refuse(io::Error::other("it has no number")))
+}
+
+/// What the child becomes.
+#[derive(Clone)]
+struct Image {
+    words: Vec<CString>,
+    variables: Vec<CString>,
+    mask: SigSet,
+}
+
+/// Starts the child as the terminal's group. It takes the terminal itself before it becomes the program: given
+/// to it afterwards, what the program reads before that, and a Ctrl-Z of that moment, would go astray. That is the
+/// one thing that `posix_spawn` cannot do.
+#[expect(unsafe_code, reason = "there is no safe call that runs code between fork and exec")]
+fn spawn_in_front(
+    path: &Path,
+    image: &Image,
+    streams: &[Stream; 3],
+    terminal: &Terminal,
+) -> io::Result<RawPid> {
+    // Looked at first, as each attempt that fails takes the terminal along.
+    std::fs::metadata(path)?;
+    let mut process = std::process::Command::new(path);
+    let stdio = |stream: &Stream| {
+        Ok::<_, io::Error>(match stream {
+            Stream::Inherit => Stdio::inherit(),
+            Stream::Fd(fd) => fd.try_clone()?.into(),
+        })
+    };
+    process
+        .stdin(stdio(&streams[0])?)
+        .stdout(stdio(&streams[1])?)
+        .stderr(stdio(&streams[2])?)
+        .process_group(0);
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let (image, given) = (image.clone(), terminal.try_clone()?);
+    let become_program = move || {
+        // Every signal is still blocked, SIGTTOU among them, which would stop a group in the background here.
+        given.give_to(os::getpid());
+        image.mask.thread_set_mask()?;
+        match execve(&path, &image.words, &image.variables) {
+            Ok(never) => match never {},
+            Err(error) => Err(error.into()),
+        }
+    };
+    // SAFETY: between fork and exec the child makes system calls, and `execve` allocates two arrays of pointers:
+    // this is before any thread (`Prepared::block_signals`), and C libraries keep allocation working across a fork.
+    unsafe { process.pre_exec(become_program) };
+    let spawned = process.spawn();
+    if spawned.is_err() {
+        terminal.give_to(os::getpgrp());
+    }
+    // Waited for by number, like every other.
+    spawned.map(|child| child.id().cast_signed())
 }
 
 fn assignment(name: OsString, value: OsString) -> OsString {
@@ -146,7 +213,7 @@ fn attributes(mask: &SigSet, own_group: bool) -> nix::Result<PosixSpawnAttr> {
 }
 
 /// What makes the streams the child's, and the descriptors that must be open until then.
-fn streams(streams: [Stream; 3]) -> io::Result<(PosixSpawnFileActions, Vec<OwnedFd>)> {
+fn copies(streams: [Stream; 3]) -> io::Result<(PosixSpawnFileActions, Vec<OwnedFd>)> {
     let mut actions = PosixSpawnFileActions::init()?;
     let mut open = Vec::new();
     for (target, stream) in (0..).zip(streams) {
@@ -215,8 +282,11 @@ impl Host {
         if let Some(signal) = signal(status.stopping_signal()) {
             let of_terminal = matches!(signal, Signal::TTIN | Signal::TTOU);
             let terminal = self.terminal.as_ref().filter(|_| self.own_group);
-            let has_it = terminal.is_some_and(|terminal| terminal.belongs_to(self.child));
-            return Change::Child(Event::Stopped { signal, too_early: of_terminal && has_it });
+            let in_front = of_terminal
+                && terminal.is_some_and(|terminal| {
+                    terminal.belongs_to(self.child) || terminal.belongs_to(os::getpgrp())
+                });
+            return Change::Child(Event::Stopped { signal, in_front });
         }
         let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
         let killed = signal(status.terminating_signal());

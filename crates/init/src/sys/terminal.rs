@@ -39,9 +39,18 @@ impl Terminal {
     /// Gives the terminal to a group if another has it.
     pub(super) fn hand(&self, from: Pid, to: Pid) {
         if self.belongs_to(from) {
-            // Fails when the group is gone, or the terminal: then nobody misses it.
-            tcsetpgrp(&self.0, to).ok();
+            self.give_to(to);
         }
+    }
+
+    /// Gives the terminal to a group, whoever has it.
+    pub(super) fn give_to(&self, group: Pid) {
+        // Fails when the group is gone, or the terminal: then nobody misses it.
+        tcsetpgrp(&self.0, group).ok();
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
     /// Whether a group has it.

@@ -217,16 +217,17 @@ impl Bound {
             connections,
             say: Arc::clone(&say),
         };
-        let (to_intake, connections) = server::hand_over();
-        stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
-        let to_intake = accepting(to_intake);
-        if let Some(tcp) = tcp {
-            tcp.push("tcp listener", &mut stack, &intake, to_intake.clone());
+        if tcp.is_some() || unix.is_some() {
+            let (to_intake, connections) = server::hand_over();
+            stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
+            let to_intake = accepting(to_intake);
+            if let Some(tcp) = tcp {
+                tcp.push("tcp listener", &mut stack, &intake, to_intake.clone());
+            }
+            if let Some(unix) = unix {
+                unix.push("unix listener", &mut stack, &intake, to_intake);
+            }
         }
-        if let Some(unix) = unix {
-            unix.push("unix listener", &mut stack, &intake, to_intake.clone());
-        }
-        drop(to_intake);
         if !sockets.is_empty() {
             let (to_streams, streams) = server::hand_over();
             stack.push("metric streams", LIGHT_SHARE, |close| server::connections(streams, close));

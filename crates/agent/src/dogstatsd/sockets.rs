@@ -38,6 +38,10 @@ impl Sockets {
         let options =
             |dual_stack| DatagramOptions { receive_buffer_bytes: config.receive_buffer_bytes, dual_stack };
         for wanted in &config.udp {
+            // The other family of a port that could not be had would hear half of the clients.
+            if wanted.optional && !errors.is_empty() {
+                continue;
+            }
             let bound = Udp::bind(wanted.address, &options(wanted.address.ip().is_unspecified()));
             let bound = match (bound, wanted.fallback) {
                 // There is no such family here. A taken port would be taken for half of the clients only.

@@ -235,6 +235,22 @@ async fn an_agent_with_fewer_transports_is_whole() {
 }
 
 #[tokio::test]
+async fn metrics_need_no_receiver_of_traces() {
+    let agent = Setup::new().await.change(|config| config.receiver.enabled = false).start().await;
+    assert_eq!(agent.tcp, None);
+    udp(&agent).send(b"alone:1|c").expect("sent");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    tokio::select! {
+        biased;
+        stage = agent.running.died() => panic!("the {stage} ended"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(agent.stop().await.backend.metrics().total("alone", &[]), 1.0);
+}
+
+#[tokio::test]
 async fn l108_what_the_backend_refuses_is_on_the_books_with_its_reason() {
     let agent = Setup::new().await.start().await;
     agent.backend.behave(Behaviour::status(413).on(SERIES));
@@ -446,6 +462,13 @@ async fn l56_a_busy_port_is_a_warning_beside_others_and_an_error_alone() {
     config.receiver.port = Some(0);
     let bound = bind(config).await.expect("traces are heard");
     assert_eq!(bound.dogstatsd_address(), None);
+    drop(bound);
+    let both = Fixed::new()
+        .with("DD_API_KEY", "0123456789abcdef0123456789abcdef")
+        .with("DD_DOGSTATSD_PORT", &port.to_string())
+        .with("DD_APM_RECEIVER_ENABLED", "false");
+    let config = Config::load(&both).expect("a configuration");
+    assert!(bind(config).await.is_err(), "one family alone is not enough");
     let config = Config::load(&strings("false")).expect("a configuration");
     let error = bind(config).await.expect_err("nobody is heard").to_string();
     assert!(error.contains("DD_DOGSTATSD_PORT") && error.contains(&port.to_string()), "{error}");

@@ -225,13 +225,8 @@ mod tests {
                 }
                 at += PREFIX_BYTES + frame.len();
             }
-            let stream = Scripted::new(&bytes[..arrived], &cuts);
-            if fails {
-                expected.push(Got::Failed);
-                prop_assert_eq!(read(stream.failing()), expected);
-            } else {
-                prop_assert_eq!(read(stream), expected);
-            }
+            expected.extend(fails.then_some(Got::Failed));
+            prop_assert_eq!(read(Scripted::new(&bytes[..arrived], &cuts).failing(fails)), expected);
         }
 
         #[test]

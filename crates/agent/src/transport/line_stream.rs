@@ -155,13 +155,8 @@ mod tests {
             } else if sent.last().is_some_and(Vec::is_empty) {
                 expected.pop();
             }
-            let stream = Scripted::new(&bytes, &cuts);
-            if fails {
-                expected.push(Got::Failed);
-                prop_assert_eq!(read(stream.failing()), expected);
-            } else {
-                prop_assert_eq!(read(stream), expected);
-            }
+            expected.extend(fails.then_some(Got::Failed));
+            prop_assert_eq!(read(Scripted::new(&bytes, &cuts).failing(fails)), expected);
         }
     }
 

@@ -152,9 +152,9 @@ pub(super) mod scripted {
             Self { pieces, error: None, silent: true }
         }
 
-        /// Ends with an error rather than well.
-        pub(crate) fn failing(self) -> Self {
-            Self { error: Some(io::ErrorKind::ConnectionReset.into()), ..self }
+        /// Ends with an error rather than well, if it `fails`.
+        pub(crate) fn failing(self, fails: bool) -> Self {
+            Self { error: fails.then(|| io::ErrorKind::ConnectionReset.into()), ..self }
         }
     }
 

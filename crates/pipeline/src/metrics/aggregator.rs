@@ -130,7 +130,11 @@ impl Aggregator {
 
     /// Tags that become known late; on everything from the next step of a flush on, unless it has them.
     pub fn set_platform_tags(&mut self, tags: Vec<String>) {
-        self.rules.set_platform_tags(tags);
+        if self.store.len() == 0 {
+            self.rules.add_tags(tags);
+        } else {
+            self.rules.set_platform_tags(tags);
+        }
     }
 
     /// What contexts and values take.

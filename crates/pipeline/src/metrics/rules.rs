@@ -93,8 +93,17 @@ impl Rules {
         }
     }
 
+    /// Tags of everything that become known after samples came: what these mean does not change any more.
     pub(super) fn set_platform_tags(&mut self, tags: Vec<String>) {
         self.platform_tags = tags;
+    }
+
+    /// Tags of everything that become known before any sample: as those of the configuration, they tell no two
+    /// contexts apart.
+    pub(super) fn add_tags(&mut self, tags: Vec<String>) {
+        self.tags.extend(tags);
+        self.tags.sort_unstable();
+        self.tags.dedup();
     }
 
     /// Whether nothing comes of a type.

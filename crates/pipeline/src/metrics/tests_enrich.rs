@@ -109,7 +109,7 @@ fn extra_tags_are_on_everything_and_no_context_of_their_own() {
     };
     let mut aggregator = Aggregator::new(config, 1_000);
     aggregator.set_platform_tags(vec!["region:eu".into(), "k".into()]);
-    for tags in ["k", "k,team:a", "x,k,env:prod", "service:web,k"] {
+    for tags in ["k", "k,team:a", "x,k,env:prod", "service:web,k", "region:eu"] {
         send(&mut aggregator, "m", tags, "c", &[1.0], 1.0);
     }
     // One of that key is there: it stays as it is, and ours is not added.
@@ -117,9 +117,21 @@ fn extra_tags_are_on_everything_and_no_context_of_their_own() {
     send(&mut aggregator, "o", "env:dev,env:prod", "d", &[1.0], 1.0);
     let told = all(&mut aggregator);
     assert_eq!(told[0].tags, ["env:prod", "k", "region:eu", "service:web", "team:a", "x"]);
-    assert_eq!(told[0].samples, 4);
+    assert_eq!(told[0].samples, 5);
     assert_eq!(told[1].tags, ["env:dev", "k", "region:eu", "service:web", "team:a", "x"]);
     assert_eq!(told[2].tags, ["env:dev", "env:prod", "k", "region:eu", "service:web", "team:a", "x"]);
+}
+
+#[test]
+fn tags_of_the_platform_that_become_known_late_are_on_what_was_there_before() {
+    let mut aggregator = Aggregator::new(MetricsConfig::default(), 1_000);
+    send(&mut aggregator, "m", "a,region:eu", "c", &[1.0], 1.0);
+    send(&mut aggregator, "n", "a", "c", &[1.0], 1.0);
+    aggregator.set_platform_tags(vec!["region:eu".into()]);
+    send(&mut aggregator, "n", "a", "c", &[1.0], 1.0);
+    let told = all(&mut aggregator);
+    assert_eq!((told.len(), told[1].samples), (2, 2));
+    assert!(told.iter().all(|told| told.tags == ["a", "region:eu"]), "{told:?}");
 }
 
 #[test]

@@ -34,7 +34,8 @@
 //!
 //! # What the child gets
 //! The signal mask that we got, before we blocked everything; the dispositions that we got, but the default for
-//! SIGPIPE (Rust's runtime ignores it before `main`, and nobody can tell any more what it was) and for SIGCHLD; our
+//! SIGPIPE (Rust's runtime ignores it before `main`, and nobody can tell any more what it was) and for SIGCHLD
+//! (glibc's `posix_spawn` also ignores its own 32 and 33 in whatever it starts, which nothing uses unasked); our
 //! environment with the command's changes; our three streams unless the command has others; no other descriptor
 //! that is close-on-exec.
 //!

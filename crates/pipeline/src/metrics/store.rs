@@ -163,7 +163,8 @@ impl Store {
     pub(super) fn touch(&self, candidate: u32) -> u8 {
         let (text, _, context) = self.spelling(candidate);
         let value = self.get(context).value.touch();
-        text.first().copied().unwrap_or(0) ^ value
+        let ends = text.first().zip(text.last()).map_or(0, |(first, last)| first ^ last);
+        ends ^ value
     }
 
     /// Text, length of the name, and context of what a table of spellings points to.

@@ -10,6 +10,7 @@ pub mod facts;
 pub mod metrics;
 pub mod normalize;
 pub mod obfuscate;
+pub mod outbox;
 pub mod process;
 pub mod queue;
 pub mod retry;

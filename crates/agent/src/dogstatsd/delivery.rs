@@ -1,6 +1,5 @@
 //! From the aggregator to the forwarder: closed buckets in time, and everything at the end.
 
-use super::outbox::{Batch, Outbox};
 use super::{DogStatsD, Hot, seconds};
 use crate::clock;
 use crate::forward::{Kind, Outgoing, Target};
@@ -13,8 +12,10 @@ use model::limits::{
 };
 use model::{Receipt, Why};
 use pipeline::metrics::Flush;
+use pipeline::outbox::{Batch, Outbox};
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,9 +27,12 @@ use wire::intake::{checks, events};
 /// values still there cost memory for both.
 const TICK: Duration = Duration::from_millis(1);
 
+/// How often a flush lets others go first between two of its steps; then it goes on, however many come.
+const YIELDS_MAX_COUNT: u32 = 1_000;
+
 /// How one kind of payload is sent (`facts/delivery.md` §3.7).
 #[derive(Debug)]
-struct Lane {
+struct Form {
     kind: Kind,
     path: &'static str,
     content_type: &'static str,
@@ -42,7 +46,7 @@ struct Lane {
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-static SERIES: Lane = Lane {
+static SERIES: Form = Form {
     kind: Kind::Series,
     path: "/api/v2/series",
     content_type: PROTOBUF,
@@ -50,17 +54,17 @@ static SERIES: Lane = Lane {
     packed_max: SERIES_PACKED_MAX_BYTES,
     wrap: None,
 };
-static SKETCHES: Lane = Lane { kind: Kind::Sketches, path: "/api/beta/sketches", ..OTHER };
-static EVENTS: Lane =
-    Lane { kind: Kind::Events, path: "/intake/", content_type: JSON, wrap: Some(events_body), ..OTHER };
-static CHECKS: Lane = Lane {
+static SKETCHES: Form = Form { kind: Kind::Sketches, path: "/api/beta/sketches", ..OTHER };
+static EVENTS: Form =
+    Form { kind: Kind::Events, path: "/intake/", content_type: JSON, wrap: Some(events_body), ..OTHER };
+static CHECKS: Form = Form {
     kind: Kind::Checks,
     path: "/api/v1/check_run",
     content_type: JSON,
     wrap: Some(checks_body),
     ..OTHER
 };
-const OTHER: Lane = Lane {
+const OTHER: Form = Form {
     kind: Kind::Sketches,
     path: "",
     content_type: PROTOBUF,
@@ -96,44 +100,47 @@ fn held_lines(batch: &Batch) -> impl Iterator<Item = (i64, &[u8])> {
     })
 }
 
-fn events_body(batch: &Batch, around: &Surroundings) -> Vec<u8> {
+/// Encodes the held lines of a batch one after the other; where each is, with what `encode` says of it.
+fn encoded<'a, T>(
+    batch: &'a Batch,
+    around: &Surroundings,
+    encode: impl Fn(Message<'a>, &events::Context<'_>, &mut Vec<u8>) -> Option<T>,
+) -> (Vec<u8>, Vec<(T, Range<usize>)>) {
     let tags: Vec<&str> = around.tags.iter().map(String::as_str).collect();
-    let mut encoded = Vec::new();
-    let mut places = Vec::new();
+    let (mut bytes, mut places) = (Vec::new(), Vec::new());
     for (now, line) in held_lines(batch) {
         // What is held was parsed before.
-        let Ok(Message::Event(event)) = wire::dogstatsd::parse(line) else { continue };
-        let start = encoded.len();
-        events::encode(
-            &event,
-            &events::Context { hostname: &around.hostname, now, tags: &tags },
-            &mut encoded,
-        );
-        places.push((events::source(&event), start..encoded.len()));
+        let Ok(message) = wire::dogstatsd::parse(line) else { continue };
+        let start = bytes.len();
+        let context = events::Context { hostname: &around.hostname, now, tags: &tags };
+        if let Some(said) = encode(message, &context, &mut bytes) {
+            places.push((said, start..bytes.len()));
+        }
     }
+    (bytes, places)
+}
+
+fn events_body(batch: &Batch, around: &Surroundings) -> Vec<u8> {
+    let (bytes, places) = encoded(batch, around, |message, context, out| {
+        let Message::Event(event) = message else { return None };
+        events::encode(&event, context, out);
+        Some(events::source(&event))
+    });
     let listed: Vec<(&str, &[u8])> =
-        places.into_iter().map(|(source, place)| (source, &encoded[place])).collect();
-    let mut body = Vec::with_capacity(encoded.len() + 256);
+        places.into_iter().map(|(source, place)| (source, &bytes[place])).collect();
+    let mut body = Vec::new();
     events::payload(&listed, &around.hostname, &mut body);
     body
 }
 
 fn checks_body(batch: &Batch, around: &Surroundings) -> Vec<u8> {
-    let tags: Vec<&str> = around.tags.iter().map(String::as_str).collect();
-    let mut encoded = Vec::new();
-    let mut places = Vec::new();
-    for (now, line) in held_lines(batch) {
-        let Ok(Message::ServiceCheck(check)) = wire::dogstatsd::parse(line) else { continue };
-        let start = encoded.len();
-        checks::encode(
-            &check,
-            &events::Context { hostname: &around.hostname, now, tags: &tags },
-            &mut encoded,
-        );
-        places.push(start..encoded.len());
-    }
-    let listed: Vec<&[u8]> = places.into_iter().map(|place| &encoded[place]).collect();
-    let mut body = Vec::with_capacity(encoded.len() + listed.len() + 2);
+    let (bytes, places) = encoded(batch, around, |message, context, out| {
+        let Message::ServiceCheck(check) = message else { return None };
+        checks::encode(&check, context, out);
+        Some(())
+    });
+    let listed: Vec<&[u8]> = places.into_iter().map(|((), place)| &bytes[place]).collect();
+    let mut body = Vec::new();
     checks::payload(&listed, &mut body);
     body
 }
@@ -183,8 +190,8 @@ impl DogStatsD {
     /// What was not flushed in time is on the books as late; nothing is held any more.
     fn let_go(&self) {
         let mut hot = self.lock();
-        let Hot { receipt, event_receipt, check_receipt, .. } = &mut *hot;
-        for receipt in [receipt, event_receipt, check_receipt] {
+        let Hot { receipt, events, checks, .. } = &mut *hot;
+        for receipt in [receipt, &mut events.receipt, &mut checks.receipt] {
             receipt.take(u64::MAX).dropped(Why::Deadline);
         }
     }
@@ -216,7 +223,10 @@ impl DogStatsD {
                 break;
             }
             // The lock is not fair: whoever waits for it goes first, or packets would pile up in the kernel.
-            while self.waiting.load(Ordering::Relaxed) > 0 {
+            for _ in 0..YIELDS_MAX_COUNT {
+                if self.waiting.load(Ordering::Relaxed) == 0 {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
         }
@@ -227,17 +237,17 @@ impl DogStatsD {
     /// Sends full batches, or with `all` whatever there is.
     async fn send(&self, all: bool) {
         loop {
-            let Some((lane, batch, receipt)) = self.lock().pop(all) else { break };
-            self.send_batch(lane, batch, receipt).await;
+            let Some((form, batch, receipt)) = self.lock().pop(all) else { break };
+            self.send_batch(form, batch, receipt).await;
         }
     }
 
     /// Packs and submits a batch, in halves where it is too big for the intake.
-    async fn send_batch(&self, lane: &Lane, batch: Batch, receipt: Receipt) {
+    async fn send_batch(&self, form: &Form, batch: Batch, receipt: Receipt) {
         let mut waiting = vec![(batch, receipt)];
         let mut packer = Packer::default();
         while let Some((mut batch, mut receipt)) = waiting.pop() {
-            let bytes = match lane.wrap {
+            let bytes = match form.wrap {
                 Some(wrap) => wrap(&batch, &self.surroundings()),
                 None => std::mem::take(&mut batch.bytes),
             };
@@ -249,8 +259,8 @@ impl DogStatsD {
             };
             packer = used;
             let sent_bytes = packed.as_ref().map_or(unpacked, |(packed, _)| packed.len());
-            if unpacked > lane.bytes_max || sent_bytes > lane.packed_max {
-                if lane.wrap.is_none() {
+            if unpacked > form.bytes_max || sent_bytes > form.packed_max {
+                if form.wrap.is_none() {
                     batch.bytes = bytes;
                 }
                 match batch.halves() {
@@ -262,14 +272,14 @@ impl DogStatsD {
                     // Alone it is too big still: an outcome with a name (losses.md L108).
                     Err(_) => {
                         self.say.warn("oversized", || {
-                            format!("a payload for {} is too big, alone: {unpacked} bytes, {sent_bytes} packed; the metric is dropped", lane.path)
+                            format!("a payload for {} is too big, alone: {unpacked} bytes, {sent_bytes} packed; it is dropped: use fewer or shorter tags (DD_TAGS, DD_DOGSTATSD_TAGS, those of the metric)", form.path)
                         });
                         receipt.dropped(Why::Oversized);
                     }
                 }
                 continue;
             }
-            self.submit(lane, packed, bytes, receipt);
+            self.submit(form, packed, bytes, receipt);
         }
     }
 
@@ -277,8 +287,8 @@ impl DogStatsD {
         Surroundings { hostname: self.hostname.clone(), tags: self.lock().tags.clone() }
     }
 
-    fn submit(&self, lane: &Lane, packed: Option<crate::packing::Packed>, bytes: Vec<u8>, receipt: Receipt) {
-        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(lane.content_type))];
+    fn submit(&self, form: &Form, packed: Option<crate::packing::Packed>, bytes: Vec<u8>, receipt: Receipt) {
+        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type))];
         let body = match packed {
             Some((packed, encoding)) => {
                 headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
@@ -286,15 +296,15 @@ impl DogStatsD {
             }
             None => bytes,
         };
-        let room = self.budget.force(lane.kind.signal(), body.len());
-        let target = Target { kind: lane.kind, path: Cow::Borrowed(lane.path) };
+        let room = self.budget.force(form.kind.signal(), body.len());
+        let target = Target { kind: form.kind, path: Cow::Borrowed(form.path) };
         self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
     }
 }
 
 impl Hot {
     /// The next batch that is due, with its part of the books.
-    fn pop(&mut self, all: bool) -> Option<(&'static Lane, Batch, Receipt)> {
+    fn pop(&mut self, all: bool) -> Option<(&'static Form, Batch, Receipt)> {
         if let Some(batch) = self.out.series.pop(all) {
             let receipt = self.receipt.take(batch.samples());
             return Some((&SERIES, batch, receipt));
@@ -303,22 +313,17 @@ impl Hot {
             let receipt = self.receipt.take(batch.samples());
             return Some((&SKETCHES, batch, receipt));
         }
-        if let Some(batch) = self.events.pop(all) {
-            let receipt = self.event_receipt.take(batch.samples());
-            self.event_room.shrink_to(self.events.held_bytes());
+        if let Some((batch, receipt)) = self.events.pop(all) {
             return Some((&EVENTS, batch, receipt));
         }
-        let batch = self.checks.pop(all)?;
-        let receipt = self.check_receipt.take(batch.samples());
-        self.check_room.shrink_to(self.checks.held_bytes());
-        Some((&CHECKS, batch, receipt))
+        self.checks.pop(all).map(|(batch, receipt)| (&CHECKS, batch, receipt))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dogstatsd::outbox::Bounds;
+    use pipeline::outbox::Bounds;
 
     fn batch(lines: &[&str]) -> Batch {
         let mut outbox = Outbox::new(Bounds { bytes: usize::MAX, points: usize::MAX });

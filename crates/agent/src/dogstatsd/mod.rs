@@ -8,7 +8,6 @@
 mod books;
 mod delivery;
 pub(crate) mod listen;
-mod outbox;
 mod proxy;
 pub(crate) mod sockets;
 mod status;
@@ -24,8 +23,8 @@ use crate::transport::TransportName;
 use model::limits::{SERIES_BATCH_MAX_BYTES, SERIES_BATCH_MAX_POINTS, SKETCH_BATCH_MAX_BYTES};
 use model::metric::{Distribution, MetricType, Series};
 use model::{Books, Receipt, Signal, Why};
-use outbox::{Bounds, Outbox};
 use pipeline::metrics::{Aggregator, Key, LOOK_AHEAD, MetricsConfig, Refused, Sink, Spelled};
+use pipeline::outbox::{Batch, Bounds, Outbox};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +42,10 @@ const OUTBOX_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Longest time that an entry waits for others: samples with a timestamp, events and service checks
 /// (`facts/dogstatsd.md` §5.1).
 const OUTBOX_AGE_NS: i64 = 2_000_000_000;
+
+/// Bounds of a payload of sketches, events or checks: bytes alone.
+const PAYLOAD_BOUNDS: Bounds = Bounds { bytes: SKETCH_BATCH_MAX_BYTES, points: usize::MAX };
+
 /// What the parts below need of the configuration.
 #[derive(Debug)]
 pub(crate) struct DogStatsDSettings {
@@ -81,19 +84,50 @@ struct Hot {
     room: Room,
     numbers: Vec<f64>,
     out: Out,
-    events: Outbox,
-    event_room: Room,
-    event_receipt: Receipt,
-    checks: Outbox,
-    check_room: Room,
-    check_receipt: Receipt,
-    /// What events, and as much again that service checks may take while they wait for their request.
-    event_bytes_max: usize,
+    events: Held,
+    checks: Held,
     /// Tags of everything, for events and service checks.
     tags: Vec<String>,
     now_ns: i64,
     /// When the delivery stage will look again, in nanoseconds since 1970; `None`: when it is told.
     alarm_ns: Option<i64>,
+}
+
+/// Lines of events, or of service checks, that wait for their request.
+#[derive(Debug)]
+struct Held {
+    lines: Outbox,
+    room: Room,
+    bytes_max: usize,
+    receipt: Receipt,
+}
+
+impl Held {
+    fn new(signal: Signal, books: &Books, budget: &Budget) -> Self {
+        Self {
+            lines: Outbox::new(PAYLOAD_BOUNDS),
+            room: budget.force(signal, 0),
+            bytes_max: budget.limit(signal) / 2,
+            receipt: books.accept(signal, 0),
+        }
+    }
+
+    /// Holds a line; `false` when there is no room.
+    fn hold(&mut self, now_ns: i64, line: &[u8]) -> bool {
+        let has_room = self.room.bytes() <= self.bytes_max;
+        if has_room {
+            delivery::hold_line(&mut self.lines, now_ns, line);
+            self.room.cover(self.lines.held_bytes());
+        }
+        has_room
+    }
+
+    fn pop(&mut self, all: bool) -> Option<(Batch, Receipt)> {
+        let batch = self.lines.pop(all)?;
+        self.room.shrink_to(self.lines.held_bytes());
+        let receipt = self.receipt.take(batch.samples());
+        Some((batch, receipt))
+    }
 }
 
 /// Where the aggregator puts what is ready.
@@ -140,7 +174,6 @@ impl DogStatsD {
         let now_ns = clock::unix_nanos();
         let hostname = settings.metrics.hostname.clone();
         let tags = event_tags(&settings.metrics);
-        let sketches = Bounds { bytes: SKETCH_BATCH_MAX_BYTES, points: usize::MAX };
         let hot = Hot {
             aggregator: Aggregator::new(settings.metrics, seconds(now_ns)),
             receipt: books.accept(Signal::Metrics, 0),
@@ -151,16 +184,11 @@ impl DogStatsD {
                     bytes: SERIES_BATCH_MAX_BYTES,
                     points: SERIES_BATCH_MAX_POINTS,
                 }),
-                sketches: Outbox::new(sketches),
+                sketches: Outbox::new(PAYLOAD_BOUNDS),
                 now_ns,
             },
-            events: Outbox::new(sketches),
-            event_room: budget.force(Signal::Events, 0),
-            event_receipt: books.accept(Signal::Events, 0),
-            checks: Outbox::new(sketches),
-            check_room: budget.force(Signal::Checks, 0),
-            check_receipt: books.accept(Signal::Checks, 0),
-            event_bytes_max: budget.limit(Signal::Events) / 2,
+            events: Held::new(Signal::Events, books, &budget),
+            checks: Held::new(Signal::Checks, books, &budget),
             tags,
             now_ns,
             alarm_ns: None,
@@ -239,10 +267,10 @@ impl DogStatsD {
             self.books.accept(Signal::Metrics, after.blocked - before.blocked).dropped(Why::Filtered);
         }
         if after.events > before.events {
-            hot.event_receipt.merge(self.books.accept(Signal::Events, after.events - before.events));
+            hot.events.receipt.merge(self.books.accept(Signal::Events, after.events - before.events));
         }
         if after.checks > before.checks {
-            hot.check_receipt.merge(self.books.accept(Signal::Checks, after.checks - before.checks));
+            hot.checks.receipt.merge(self.books.accept(Signal::Checks, after.checks - before.checks));
         }
     }
 
@@ -303,8 +331,14 @@ impl Hot {
                         self.group(group, tally);
                     }
                 }
-                Ok(Message::Event(_)) => self.event(line, tally),
-                Ok(Message::ServiceCheck(_)) => self.check(line, tally),
+                Ok(Message::Event(_)) => {
+                    let held = self.events.hold(self.now_ns, line);
+                    *if held { &mut tally.events } else { &mut tally.no_room } += 1;
+                }
+                Ok(Message::ServiceCheck(_)) => {
+                    let held = self.checks.hold(self.now_ns, line);
+                    *if held { &mut tally.checks } else { &mut tally.no_room } += 1;
+                }
                 Err(error) => tally.bad_lines[error as usize] += 1,
             }
         }
@@ -372,28 +406,6 @@ impl Hot {
         self.aggregator.timestamped(key, &self.numbers, rate, timestamp, &mut self.out)
     }
 
-    #[cold]
-    fn event(&mut self, line: &[u8], tally: &mut Tally) {
-        if self.event_room.bytes() > self.event_bytes_max {
-            tally.no_room += 1;
-            return;
-        }
-        delivery::hold_line(&mut self.events, self.now_ns, line);
-        tally.events += 1;
-        self.event_room.cover(self.events.held_bytes());
-    }
-
-    #[cold]
-    fn check(&mut self, line: &[u8], tally: &mut Tally) {
-        if self.check_room.bytes() > self.event_bytes_max {
-            tally.no_room += 1;
-            return;
-        }
-        delivery::hold_line(&mut self.checks, self.now_ns, line);
-        tally.checks += 1;
-        self.check_room.cover(self.checks.held_bytes());
-    }
-
     /// Takes more room for contexts, if there is some.
     #[cold]
     fn grow(&mut self) -> bool {
@@ -412,7 +424,7 @@ impl Hot {
     /// When the delivery stage should look, in nanoseconds since 1970; `None` when nothing is held.
     fn due_ns(&self) -> Option<i64> {
         let bucket = self.aggregator.next_flush().map(|at| at * 1_000_000_000);
-        let waiting = [&self.out.series, &self.out.sketches, &self.events, &self.checks];
+        let waiting = [&self.out.series, &self.out.sketches, &self.events.lines, &self.checks.lines];
         let aged =
             waiting.into_iter().filter_map(|outbox| outbox.since_ns()).map(|since| since + OUTBOX_AGE_NS);
         bucket.into_iter().chain(aged).min()

@@ -417,6 +417,39 @@ async fn a_stop_without_time_counts_what_it_could_not_flush() {
 }
 
 #[tokio::test]
+async fn l108_a_series_that_fits_no_request_is_dropped_with_its_reason() {
+    // More than the intake takes of series, packed, and less than it takes of sketches.
+    let giant_tag = |config: &mut Config| {
+        let mut random = fastrand::Rng::with_seed(3);
+        config.dogstatsd.metrics.tags = vec![(0..900_000).map(|_| random.alphanumeric()).collect()];
+    };
+    let agent = Setup::new().await.change(giant_tag).start().await;
+    lines(&agent, "big:1:2|c\nfine:1|d").await;
+    let stopped = agent.stop_at(Deadline::at(Instant::now() + PATIENCE)).await;
+    let book = stopped.book(Signal::Metrics);
+    assert_eq!((book.delivered, book.dropped(Why::Oversized)), (1, 2));
+}
+
+#[tokio::test]
+async fn what_waits_to_be_packed_is_bounded_and_the_overflow_is_counted() {
+    let agent = Setup::new().await.start().await;
+    let (timestamped, events, checks) = (600_000, 5_000, 5_000);
+    let text = "x".repeat(400);
+    lines(&agent, &"at:1|g|T1700000000\n".repeat(timestamped)).await;
+    lines(&agent, &format!("_e{{1,400}}:t|{text}\n").repeat(events)).await;
+    lines(&agent, &format!("_sc|c|0|m:{text}\n").repeat(checks)).await;
+    let status = agent.status_until(|_| true).await;
+    let proxy =
+        status["dogstatsd"]["transports"].as_array().expect("transports").last().expect("http").clone();
+    let refused = |why: &str| proxy["refused"][why].as_u64().expect("refusals");
+    let stopped = agent.stop().await;
+    let taken = |signal| stopped.book(signal).accepted;
+    assert_eq!(taken(Signal::Metrics) + refused("memory_full"), timestamped as u64);
+    assert_eq!(taken(Signal::Events) + taken(Signal::Checks) + refused("no_room"), (events + checks) as u64);
+    assert_eq!(stopped.backend.events().len() as u64, taken(Signal::Events));
+}
+
+#[tokio::test]
 async fn l105_a_timestamp_is_kept() {
     let agent = Setup::new().await.start().await;
     lines(&agent, "past:5|g|T1700000003\npast:20|c|T1700000003\npast:1|h|T1700000003").await;

@@ -1,6 +1,6 @@
 //! Encoded entries, collected until one request's worth is there.
 //!
-//! Unlike `pipeline::batch` it remembers where each entry ends and how many samples it stands for: what turns out
+//! Unlike [`crate::batch`] it remembers where each entry ends and how many samples it stands for: what turns out
 //! too big when it is packed can be split, and each half keeps its own part of the books (losses.md L108).
 
 use std::collections::VecDeque;
@@ -10,15 +10,18 @@ const ENTRY_OVERHEAD_BYTES: usize = size_of::<Entry>();
 
 /// What one request may carry before it is packed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub(crate) bytes: usize,
-    pub(crate) points: usize,
+pub struct Bounds {
+    /// Most bytes. A single entry that is bigger goes alone.
+    pub bytes: usize,
+    /// Most points.
+    pub points: usize,
 }
 
 /// Entries of one request.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) bytes: Vec<u8>,
+pub struct Batch {
+    /// The entries, one after the other.
+    pub bytes: Vec<u8>,
     entries: Vec<Entry>,
     points: usize,
 }
@@ -34,18 +37,21 @@ struct Entry {
 
 impl Batch {
     /// The entries' bytes.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.entries.iter().map(|entry| entry.end));
         starts.zip(&self.entries).map(|(start, entry)| &self.bytes[start..entry.end])
     }
 
     /// The samples that the entries stand for.
-    pub(crate) fn samples(&self) -> u64 {
+    pub fn samples(&self) -> u64 {
         self.entries.iter().map(|entry| entry.samples).sum()
     }
 
-    /// Two batches of about half of the entries each; `Err` when there is only one entry.
-    pub(crate) fn halves(mut self) -> Result<(Self, Self), Self> {
+    /// Two batches of about half of the entries each.
+    ///
+    /// # Errors
+    /// The batch itself when there is only one entry.
+    pub fn halves(mut self) -> Result<(Self, Self), Self> {
         let middle = self.entries.len() / 2;
         if middle == 0 {
             return Err(self);
@@ -69,7 +75,7 @@ impl Batch {
 
 /// Where entries wait for their request.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     bounds: Bounds,
     open: Batch,
     closed: VecDeque<Batch>,
@@ -78,18 +84,13 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    /// Holds nothing yet.
+    pub fn new(bounds: Bounds) -> Self {
         Self { bounds, open: Batch::default(), closed: VecDeque::new(), since: None }
     }
 
     /// Adds what `write` appends as one entry that stands for some samples.
-    pub(crate) fn push(
-        &mut self,
-        samples: u64,
-        points: usize,
-        now_ns: i64,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    pub fn push(&mut self, samples: u64, points: usize, now_ns: i64, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.open.bytes.len();
         write(&mut self.open.bytes);
         let is_full =
@@ -106,7 +107,7 @@ impl Outbox {
     }
 
     /// Takes the next batch that is full, or with `all` any that holds something.
-    pub(crate) fn pop(&mut self, all: bool) -> Option<Batch> {
+    pub fn pop(&mut self, all: bool) -> Option<Batch> {
         let batch = self.closed.pop_front().or_else(|| {
             let open = all && !self.open.entries.is_empty();
             open.then(|| std::mem::take(&mut self.open))
@@ -118,12 +119,12 @@ impl Outbox {
     }
 
     /// When the oldest entry came; `None` when nothing is held.
-    pub(crate) fn since_ns(&self) -> Option<i64> {
+    pub fn since_ns(&self) -> Option<i64> {
         self.since
     }
 
     /// Memory it takes.
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.open.held_bytes() + self.closed.iter().map(Batch::held_bytes).sum::<usize>()
     }
 }

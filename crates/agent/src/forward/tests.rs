@@ -592,26 +592,36 @@ async fn a_slow_additional_endpoint_that_takes_things_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statistics_evict_their_oldest_and_say_so() {
-    let rig = Rig::new(|_, _| Act::Break);
-    let megabyte = Bytes::from(vec![0; 1024 * 1024]);
-    for _ in 0..20 {
-        // Admission would refuse; what is computed here comes anyway.
-        rig.forwarder.submit(Outgoing {
-            target: Target { kind: Kind::Stats, path: Cow::Borrowed("/intake") },
-            headers: Vec::new(),
-            room: rig.budget.force(Signal::Stats, megabyte.len()),
-            body: megabyte.clone(),
-            receipt: rig.books.accept(Signal::Stats, 1),
-        });
-        sleep(Duration::from_millis(1)).await;
+async fn what_nobody_can_be_told_to_keep_evicts_its_oldest_and_says_so() {
+    for (kind, percent) in [
+        (Kind::Stats, STATS_MEMORY_PERCENT),
+        (Kind::Series, METRICS_QUEUE_MEMORY_PERCENT),
+        (Kind::Sketches, METRICS_QUEUE_MEMORY_PERCENT),
+        (Kind::Events, EVENTS_MEMORY_PERCENT),
+        (Kind::Checks, EVENTS_MEMORY_PERCENT),
+    ] {
+        let routes = vec![Route { kind, main: endpoint(MAIN), additional: Vec::new() }];
+        let settings = ForwardSettings { memory_bytes: MEMORY, routes };
+        let rig = Rig::with(&settings, |_, _| Act::Break);
+        let bound = percent_of(MEMORY, percent);
+        let body = Bytes::from(vec![0; bound / 16]);
+        for _ in 0..20 {
+            // Admission would refuse; what is computed here comes anyway.
+            rig.forwarder.submit(Outgoing {
+                target: Target { kind, path: Cow::Borrowed("/intake") },
+                headers: Vec::new(),
+                room: rig.budget.force(kind.signal(), body.len()),
+                body: body.clone(),
+                receipt: rig.books.accept(kind.signal(), 1),
+            });
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(rig.lane(kind, MAIN).queued_bytes <= bound, "{}", kind.name());
+        let book = rig.books.book(kind.signal());
+        assert_eq!(book.dropped(Why::QueueFull) + book.held, 20, "{}", kind.name());
+        assert!(book.dropped(Why::QueueFull) >= 4, "{}", kind.name());
+        rig.stop(SECOND).await;
     }
-    let bound = percent_of(MEMORY, STATS_MEMORY_PERCENT);
-    assert!(rig.lane(Kind::Stats, MAIN).queued_bytes <= bound);
-    let book = rig.books.book(Signal::Stats);
-    assert_eq!(book.dropped(Why::QueueFull) + book.held, 20);
-    assert!(book.dropped(Why::QueueFull) >= 4);
-    rig.stop(SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]

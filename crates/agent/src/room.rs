@@ -7,7 +7,8 @@
 
 use model::Signal;
 use model::limits::{
-    EVENTS_MEMORY_PERCENT, METRICS_MEMORY_PERCENT, PROXIED_MEMORY_PERCENT, STATS_MEMORY_PERCENT,
+    EVENTS_MEMORY_PERCENT, LOGS_MEMORY_PERCENT, METRICS_MEMORY_PERCENT, PROXIED_MEMORY_PERCENT,
+    STATS_MEMORY_PERCENT,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -201,6 +202,7 @@ fn percent(signal: Signal) -> usize {
         Signal::Stats => STATS_MEMORY_PERCENT,
         Signal::Metrics => METRICS_MEMORY_PERCENT,
         Signal::Events | Signal::Checks => EVENTS_MEMORY_PERCENT,
+        Signal::Logs => LOGS_MEMORY_PERCENT,
         Signal::Proxied => PROXIED_MEMORY_PERCENT,
     }
 }

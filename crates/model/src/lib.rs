@@ -4,6 +4,7 @@
 //! `wire` and `pipeline` agree on these types and never meet each other.
 
 pub mod limits;
+pub mod log;
 pub mod metric;
 pub mod receipt;
 pub mod sketch;

@@ -50,6 +50,16 @@ pub const SKETCH_BATCH_MAX_BYTES: usize = 4 * MIB;
 /// Their compressed size.
 pub const SKETCH_PACKED_MAX_BYTES: usize = 5 * MIB / 2;
 
+/// One log (`facts/delivery.md` §6): what is longer goes in parts that say so. Below the intake's 1 MB, which counts
+/// the other fields too.
+pub const LOG_MAX_BYTES: usize = 900_000;
+/// Uncompressed size of one payload of logs (`facts/delivery.md` §6).
+pub const LOG_BATCH_MAX_BYTES: usize = 5_000_000;
+/// Logs of one payload.
+pub const LOG_BATCH_MAX_COUNT: usize = 1_000;
+/// Body of one request to `/v1/input`: one payload, as the intake would take it.
+pub const LOG_INPUT_MAX_BYTES: usize = 5 * MIB;
+
 /// Nesting of msgpack values a decoder follows.
 pub const MSGPACK_MAX_DEPTH: usize = 32;
 
@@ -65,6 +75,10 @@ pub const METRICS_MEMORY_PERCENT: usize = 70;
 pub const METRICS_QUEUE_MEMORY_PERCENT: usize = 20;
 /// Share of the room, in percent, that events, and as much again that service checks may take.
 pub const EVENTS_MEMORY_PERCENT: usize = 2;
+/// Share of the room, in percent, that logs may take: what waits for its request, and requests that wait.
+pub const LOGS_MEMORY_PERCENT: usize = 50;
+/// Share of the room, in percent, that requests with logs may take while they wait for the backend; the oldest give way.
+pub const LOGS_QUEUE_MEMORY_PERCENT: usize = 25;
 /// Share of the room, in percent, that proxied requests may take.
 pub const PROXIED_MEMORY_PERCENT: usize = 50;
 /// Share of the room, in percent, that one additional endpoint's queue may take; it evicts its oldest.
@@ -78,4 +92,8 @@ const _: () = assert!(TRACE_BATCH_MAX_BYTES * 4 <= MEMORY_MIN_BYTES);
 const _: () = assert!(WHOLE_DECODE_MAX_BYTES <= REQUEST_BODY_MAX_BYTES);
 // The shares that can be full at the same time leave room for traces.
 const _: () = assert!(STATS_MEMORY_PERCENT + PROXIED_MEMORY_PERCENT < 100);
+const _: () = assert!(LOGS_QUEUE_MEMORY_PERCENT < LOGS_MEMORY_PERCENT);
+const _: () = assert!(STATS_MEMORY_PERCENT + LOGS_MEMORY_PERCENT < 100);
+// A log whose every byte is escaped still goes into a payload, alone.
+const _: () = assert!(LOG_MAX_BYTES * 2 < LOG_BATCH_MAX_BYTES);
 const _: () = assert!(STATS_MEMORY_PERCENT + METRICS_MEMORY_PERCENT + 2 * EVENTS_MEMORY_PERCENT < 100);

@@ -247,14 +247,16 @@ pub enum Signal {
     Events,
     /// Unit: service check.
     Checks,
+    /// Unit: log (a line, or several that belong together).
+    Logs,
     /// Unit: request.
     Proxied,
 }
 
 impl Signal {
     /// Every signal, in the order of the report.
-    pub const ALL: [Self; 6] =
-        [Self::Traces, Self::Stats, Self::Metrics, Self::Events, Self::Checks, Self::Proxied];
+    pub const ALL: [Self; 7] =
+        [Self::Traces, Self::Stats, Self::Metrics, Self::Events, Self::Checks, Self::Logs, Self::Proxied];
 
     /// The name used in reports, logs and metrics.
     pub fn name(self) -> &'static str {
@@ -264,6 +266,7 @@ impl Signal {
             Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Checks => "checks",
+            Self::Logs => "logs",
             Self::Proxied => "proxied",
         }
     }
@@ -276,6 +279,7 @@ impl Signal {
             Self::Metrics => "samples",
             Self::Events => "events",
             Self::Checks => "checks",
+            Self::Logs => "logs",
             Self::Proxied => "requests",
         }
     }

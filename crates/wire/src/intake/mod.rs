@@ -2,8 +2,10 @@
 
 mod agent_payload;
 pub mod checks;
+pub(crate) mod escape;
 pub mod events;
 mod json;
+pub mod logs;
 mod metadata;
 pub mod series;
 pub mod sketches;

@@ -1,5 +1,6 @@
 //! What to run: program, arguments, changes of the environment, streams.
 
+use crate::capture::Capture;
 use crate::exit_code::{NOT_FOUND, NOT_RUNNABLE};
 use crate::words;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ pub struct Command {
     pub(crate) stdin: Stream,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
+    pub(crate) capture: Option<Capture>,
 }
 
 /// One of the child's three standard streams.
@@ -71,6 +73,7 @@ impl Command {
             stdin: Stream::Inherit,
             stdout: Stream::Inherit,
             stderr: Stream::Inherit,
+            capture: None,
         }
     }
 
@@ -107,6 +110,13 @@ impl Command {
     /// Sets the child's standard error.
     pub fn stderr(&mut self, stream: Stream) -> &mut Self {
         self.stderr = stream;
+        self
+    }
+
+    /// Has what the child writes to those of its two output streams that are [`Stream::Inherit`] passed on to our own,
+    /// untouched, and shown to the capture.
+    pub fn capture(&mut self, capture: Capture) -> &mut Self {
+        self.capture = Some(capture);
         self
     }
 

@@ -62,6 +62,7 @@
 //!
 //! Linux only; elsewhere [`Prepared::block_signals`] says so.
 
+mod capture;
 mod command;
 mod exit_code;
 mod signals;
@@ -69,6 +70,7 @@ mod supervise;
 mod sys;
 mod words;
 
+pub use capture::{Capture, Captured, Output, Sink};
 pub use command::{Command, SpawnError, Stream};
 pub use exit_code::{NOT_FOUND, NOT_RUNNABLE, Status};
 pub use signals::Signal;
@@ -143,9 +145,9 @@ impl Prepared {
     /// Signals stay blocked.
     pub fn spawn(self, command: Command, options: Options) -> Result<Supervisor, SpawnError> {
         let Options { kill_after, term_signals, subreaper } = options;
-        let (host, rules) = sys::spawn(self.0, command, kill_after, subreaper)?;
+        let (host, rules, captured) = sys::spawn(self.0, command, kill_after, subreaper)?;
         let rules = Rules { term: term_signals.into_iter().collect(), ..rules };
-        Ok(Supervisor { host, rules, state: State::START, orphans_reaped: 0 })
+        Ok(Supervisor { host, rules, state: State::START, orphans_reaped: 0, captured })
     }
 }
 
@@ -156,6 +158,7 @@ pub struct Supervisor {
     rules: Rules,
     state: State,
     orphans_reaped: u64,
+    captured: Captured,
 }
 
 /// The child is gone.
@@ -167,6 +170,8 @@ pub struct Ended {
     pub status: Status,
     /// Ended processes besides the child that were reaped while it ran.
     pub orphans_reaped: u64,
+    /// What the child wrote last, perhaps still on its way: [`Captured::finish`]. Done at once where nothing is captured.
+    pub captured: Captured,
     /// What still arrives: for the time in which the rest is flushed.
     pub aftermath: Aftermath,
 }
@@ -188,6 +193,12 @@ impl Supervisor {
         self.host.reaps_orphans()
     }
 
+    /// What is captured of the child's output; empty where nothing is.
+    #[must_use]
+    pub fn captured(&self) -> Captured {
+        self.captured.clone()
+    }
+
     /// Looks after the child until it has ended, and blocks this thread so long. `notify` is called on this thread, after
     /// the child was served; it should return soon, as signals wait meanwhile. Its panics end here.
     pub fn run(mut self, mut notify: impl FnMut(Notice)) -> Ended {
@@ -201,6 +212,7 @@ impl Supervisor {
             exit_code: status.exit_code(),
             status,
             orphans_reaped: self.orphans_reaped,
+            captured: self.captured.clone(),
             aftermath: Aftermath(self),
         }
     }

@@ -3,14 +3,18 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
+mod pump;
+#[cfg(target_os = "linux")]
 mod terminal;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{Blocked, Host, block, die_by, spawn};
+#[cfg(target_os = "linux")]
+pub(crate) use pump::Wake;
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{Blocked, Host, block, die_by, spawn};
+pub(crate) use elsewhere::{Blocked, Host, Wake, block, die_by, spawn};
 
 use crate::supervise::Event;
 

@@ -1,6 +1,7 @@
 //! Systems without signal descriptors: nothing is started, and it is said why.
 
 use super::Change;
+use crate::capture::Captured;
 use crate::command::{Command, SpawnError};
 use crate::signals::{Sender, Signal};
 use crate::supervise::Rules;
@@ -16,6 +17,14 @@ pub(crate) struct Blocked(Infallible);
 #[derive(Debug)]
 pub(crate) struct Host(Infallible);
 
+/// Nobody waits who could be woken.
+#[derive(Debug)]
+pub(crate) struct Wake;
+
+impl Wake {
+    pub(crate) fn wake(&self) {}
+}
+
 pub(crate) fn block() -> io::Result<Blocked> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "running a command as its init needs Linux"))
 }
@@ -25,7 +34,7 @@ pub(crate) fn spawn(
     _: Command,
     _: Option<Duration>,
     _: bool,
-) -> Result<(Host, Rules), SpawnError> {
+) -> Result<(Host, Rules, Captured), SpawnError> {
     match blocked.0 {}
 }
 

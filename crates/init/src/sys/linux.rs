@@ -1,7 +1,9 @@
 //! Linux: signal descriptors, `posix_spawn`, `waitpid`.
 
 use super::Change;
+use super::pump;
 use super::terminal::{Place, Terminal};
+use crate::capture::Captured;
 use crate::command::{Command, SpawnError, Stream, run_first};
 use crate::exit_code::{NOT_RUNNABLE, Status};
 use crate::signals::{Sender, Signal};
@@ -74,10 +76,10 @@ fn default_action(signal: Named) {
 
 pub(crate) fn spawn(
     blocked: Blocked,
-    command: Command,
+    mut command: Command,
     kill_after: Option<Duration>,
     subreaper: bool,
-) -> Result<(Host, Rules), SpawnError> {
+) -> Result<(Host, Rules, Captured), SpawnError> {
     let Blocked { signals, saved } = blocked;
     let own_pid = os::getpid();
     let is_pid_1 = own_pid == Pid::INIT;
@@ -87,7 +89,10 @@ pub(crate) fn spawn(
     let own_group = place != Place::PartOfJob;
 
     let in_front = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
+    let pumps = pump::prepare(&mut command).map_err(refuse)?;
     let child = start(command, &saved, own_group, in_front)?;
+    // Threads from here on.
+    let captured = Captured::new(pumps.into_iter().map(pump::Pump::start).collect());
 
     let host =
         Host { signals, child, own_group, terminal, own_pid, reaps_orphans, kill_after, kill_at: None };
@@ -97,7 +102,7 @@ pub(crate) fn spawn(
         nobody_continues: place == Place::SessionLeader,
         ..Rules::default()
     };
-    Ok((host, rules))
+    Ok((host, rules, captured))
 }
 
 fn start(
@@ -106,10 +111,6 @@ fn start(
     own_group: bool,
     in_front: Option<&Terminal>,
 ) -> Result<Pid, SpawnError> {
-    let refuse = |error: io::Error| SpawnError {
-        exit_code: NOT_RUNNABLE,
-        text: format!("cannot start a process: {error}"),
-    };
     let environment = command.environment(std::env::vars_os());
     let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let variables = environment.into_iter().map(|(name, value)| c_string(assignment(name, value)));
@@ -131,6 +132,10 @@ fn start(
         run_first(&command.program, path.as_deref(), run)?
     };
     Pid::from_raw(pid).ok_or_else(|| refuse(io::Error::other("it has no number")))
+}
+
+fn refuse(error: io::Error) -> SpawnError {
+    SpawnError { exit_code: NOT_RUNNABLE, text: format!("cannot start a process: {error}") }
 }
 
 /// What the child becomes.

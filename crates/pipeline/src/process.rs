@@ -1,10 +1,13 @@
 //! One chunk from the decoder to the batch, in the reference agent's order (`facts/trace-intake.md` §5):
-//! normalize, find the root, ignore, filter, obfuscate, truncate, replace, mark top level, count, sample,
-//! and last of all set the root's tags (losses.md L16).
+//! normalize, find the root, ignore, filter, put under the job's span, obfuscate, truncate, replace, mark top level,
+//! count, sample, and last of all set the root's tags (losses.md L16).
 
 mod client_stats;
+mod job;
 #[cfg(test)]
 mod tests;
+
+pub use job::{JobSpan, TRACE_ID_HIGH};
 
 use crate::config::ProcessConfig;
 use crate::facts::SpanFacts;
@@ -90,6 +93,8 @@ pub struct Processor {
     faults: Faults,
     /// Secret of the tables of span ids.
     id_multiplier: u64,
+    /// Around everything, where one job is all that this process runs.
+    job: Option<Arc<JobSpan>>,
 }
 
 impl Processor {
@@ -109,7 +114,14 @@ impl Processor {
             faults: Faults::default(),
             id_multiplier: fastrand::u64(..) | 1,
             env,
+            job: None,
         }
+    }
+
+    /// Puts the trace that comes first under the span of a job.
+    #[must_use]
+    pub fn under_job(self, job: Option<Arc<JobSpan>>) -> Self {
+        Self { job, ..self }
     }
 
     /// Takes one chunk through everything. Afterwards it holds what is to be sent, possibly nothing, and
@@ -152,6 +164,11 @@ impl Processor {
         }
         if self.rules.rejects(&chunk.spans[root]) {
             return discard(chunk, Why::Filtered);
+        }
+
+        // Before spans are counted: only the job's span is then the root of a trace.
+        if let Some(job) = &self.job {
+            job.adopt(&mut chunk.spans);
         }
 
         let mut facts = ArenaVec::with_capacity_in(received, arena);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{ReplaceRule, Rules, SamplingConfig, StatsConfig, TagRule};
+use model::stats::TraceRoot;
 use model::{Books, SpanLink};
 use proptest::prelude::*;
 use regex::Regex;
@@ -475,4 +476,34 @@ proptest! {
             prop_assert!(!span.service.is_empty() && !span.name.is_empty() && !span.resource.is_empty());
         }
     }
+}
+
+#[test]
+fn only_the_jobs_span_is_counted_as_the_root_of_its_trace() {
+    let job = Arc::new(JobSpan::new(START_NS));
+    let processor = Processor::new(config(), NOW_NS).under_job(Some(Arc::clone(&job)));
+    let stats = Mutex::new(Concentrator::new(&StatsConfig::default(), &Books::default(), 1 << 20, NOW_NS));
+    let arena = Bump::new();
+    let process = |span_id, trace_id, resource| {
+        let row = Row { resource, span_id, ..kept_root() };
+        let mut chunk = chunk_of(&arena, &[row]);
+        chunk.spans[0].trace_id = trace_id;
+        let mut payload = Payload::new_in(&arena);
+        processor.chunk(&arena, &mut payload, &Client::default(), &mut chunk, Some(&stats), NOW_NS);
+        chunk.spans[0].parent_id
+    };
+    assert_eq!(process(5, 77, "first"), job.span_id());
+    assert_eq!(process(6, 78, "of another trace"), 0);
+    assert_eq!(process(job.span_id(), job.trace_id().0, "the job"), 0);
+    let mut counted = stats.lock().unwrap().flush(NOW_NS, true);
+    let mut roots = Vec::new();
+    for counted in &mut counted {
+        for group in counted.stats.buckets.iter().flat_map(|bucket| &bucket.groups) {
+            roots.push((group.resource.clone(), group.is_trace_root == TraceRoot::Yes));
+        }
+        counted.receipt.take(u64::MAX).delivered();
+    }
+    roots.sort();
+    let expected = [("first", false), ("of another trace", true), ("the job", true)];
+    assert_eq!(roots, expected.map(|(resource, is_root)| (resource.to_owned(), is_root)));
 }

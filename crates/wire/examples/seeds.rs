@@ -145,4 +145,28 @@ fn main() {
     seed("sketches", "cut", &bytes[..bytes.len() / 2]);
     seed("sketches", "empty_sketches", &[0x0a, 0].repeat(256));
     seed("sketches", "not_packed", b"\x0a\x0a\x3a\x08\x38\x03\x38\x04\x40\x05\x40\x06");
+
+    // Logs.
+    seed("log", "plain", b"GET /health 200 in 3 ms, user 17, trace 6602953300000000aabbccdd00000001");
+    seed("log", "colors", b"\x1b[31mERROR\x1b[0m \"no\\connection\"\r\n\tat main:1\x00");
+    seed("log", "invalid_utf8", b"caf\xe9 \xf0\x9f\x92\xa9 \xe2\x82 a\xff");
+    seed("log", "cut", "caf\u{e9}".as_bytes().split_last().unwrap().1);
+    let line = br#"{"message":"no \"connection\"","level":"WARNING","@timestamp":"2024-02-29T12:30:45.678+01:00",
+        "service":"caf\u00e9","dd":{"trace_id":"6602953300000000aabbccdd00000001","span_id":17},"a":[1.5e3,{"b":null},true]}"#;
+    seed("log_lift", "full", line);
+    seed("log_lift", "cut", &line[..line.len() / 2]);
+    seed(
+        "log_lift",
+        "pino",
+        br#"{"level":50,"time":1700000000123,"timestamp":1700000000123,"pid":1,"msg":"no"}"#,
+    );
+    seed("log_lift", "syslog", br#"{"syslog":{"severity":3,"timestamp":1700000000.5,"appname":"a"},"contextMap":{"dd.trace_id":"9"}}"#);
+    seed("log_lift", "deep", &deep(br#"{"level":"error","a":"#, b'['));
+    let entries = br#"[{"message":"a\ud83d\udca9\ud800","status":"error","timestamp":1700000000123,"hostname":"h","service":"s",
+        "ddsource":"d","ddtags":"a:b","azure":{"id":"1"}}, {"message":"b","level":3}, {"message":nope}, 17, {"status":"x"}]"#;
+    seed("log_input", "full", entries);
+    seed("log_input", "cut", &entries[..entries.len() / 2]);
+    seed("log_input", "single", br#"{"message":{"any":[1e999]},"ddtags":null,"host":"h"}"#);
+    seed("log_input", "empty", b"[]");
+    seed("log_input", "invalid_utf8", b"[{\"message\":\"caf\xe9\",\"a\xff\":\"\xe2\x82\"}]");
 }

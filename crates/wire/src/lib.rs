@@ -7,6 +7,7 @@
 pub mod dogstatsd;
 pub mod error;
 pub mod intake;
+pub mod logs;
 pub mod msgpack;
 mod protobuf;
 mod repeated;

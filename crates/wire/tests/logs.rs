@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use lastlight_wire::intake::logs::{encode, payload};
+use lastlight_wire::intake::logs::{TRUNCATED, encode, payload};
+use model::limits::{LOG_BATCH_MAX_BYTES, LOG_MAX_BYTES};
 use model::log::{Log, LogStatus};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -79,6 +80,24 @@ fn a_status_is_a_word_of_the_intake() {
     for status in LogStatus::ALL {
         let sent: Value = serde_json::from_str(&body(&[&encoded(&Log { status, ..log() })], "")).unwrap();
         assert_eq!(sent[0]["status"], status.name());
+    }
+}
+
+#[test]
+fn the_longest_log_of_the_worst_bytes_goes_into_a_payload() {
+    for (part, kept) in
+        [(&b"\x01"[..], false), (b"a\x01", false), (b"\"", true), (b"a", true), (b"\xff", false)]
+    {
+        let message = part.repeat(LOG_MAX_BYTES / part.len());
+        let sent = body(&[&encoded(&Log { message: &message, ..log() })], "env:prod");
+        assert!(sent.len() < LOG_BATCH_MAX_BYTES);
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        let text = sent[0]["message"].as_str().unwrap();
+        let whole = String::from_utf8_lossy(&message);
+        match text.strip_suffix(TRUNCATED) {
+            Some(begin) => assert!(!kept && whole.starts_with(begin) && begin.len() > LOG_MAX_BYTES / 4),
+            None => assert!(kept && text == whole),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ const INTERNAL_TAGS: [&str; 3] =
     ["dd.internal.entity_id:", "dd.internal.card:", "dd.internal.jmx_check_name:"];
 
 /// Appends `value` as JSON.
-pub(super) fn write(value: &impl Serialize, out: &mut Vec<u8>) {
+pub(crate) fn write(value: &impl Serialize, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("a vector takes what is written, and every key is a string");
 }
 

@@ -4,7 +4,7 @@ mod agent_payload;
 pub mod checks;
 pub(crate) mod escape;
 pub mod events;
-mod json;
+pub(crate) mod json;
 pub mod logs;
 mod metadata;
 pub mod series;

@@ -4,11 +4,13 @@
 use lastlight_wire::ErrorKind;
 use lastlight_wire::dogstatsd::{self, Message};
 use lastlight_wire::intake::traces::{AgentHeader, TraceEncoder, agent_header, decode_agent_payload};
-use lastlight_wire::intake::{series, sketches};
+use lastlight_wire::intake::{logs, series, sketches};
+use lastlight_wire::logs::{Defaults, input, lift};
 use lastlight_wire::sketch;
 use lastlight_wire::stats::{decode_client_stats, decode_stats_payload, encode_stats_payload};
 use lastlight_wire::traces::{Format, TraceReader};
 use model::limits::METRIC_LINE_MAX_BYTES;
+use model::log::{Log, LogStatus};
 use model::metric::{Distribution, Identity, Series, SeriesType, SketchPoint};
 use model::stats::StatsPayload;
 use model::{Bump, Payload};
@@ -20,7 +22,7 @@ const ARENA_BYTES: usize = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its directory of seeds.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 15] = [
     ("v04", v04),
     ("v04_round_trip", v04_round_trip),
     ("v05", v05),
@@ -33,6 +35,9 @@ pub const ALL: [(&str, Target); 12] = [
     ("dogstatsd", dogstatsd),
     ("series", series),
     ("sketches", sketches),
+    ("log", log),
+    ("log_lift", log_lift),
+    ("log_input", log_input),
 ];
 
 pub fn v04(body: &[u8]) {
@@ -261,6 +266,75 @@ fn encode_sketches(all: &[sketches::OwnedDistribution]) -> Vec<u8> {
     }
     out
 }
+
+/// Any bytes as a message, and what is text of them as everything else.
+pub fn log(message: &[u8]) {
+    let text = String::from_utf8_lossy(message);
+    let log = Log {
+        message,
+        status: LogStatus::Notice,
+        timestamp_ms: i64::MIN,
+        hostname: &text,
+        service: &text,
+        source: &text,
+        tags: &text,
+        trace_id: Some(&text),
+        span_id: None,
+    };
+    let mut open = Vec::new();
+    logs::encode(&log, &mut open);
+    let sent = sent(&[&open, &open], &text);
+    assert_eq!(sent[0], sent[1]);
+    for member in ["message", "hostname", "service", "ddsource", "dd.trace_id"] {
+        assert_eq!(sent[0].get(member).map_or("", |member| member.as_str().expect("text")), text);
+    }
+    let tags = if text.is_empty() { String::new() } else { format!("{text},{text}") };
+    assert_eq!(sent[0]["ddtags"], tags);
+}
+
+fn sent(entries: &[&[u8]], tags: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+    let mut body = Vec::new();
+    logs::payload(entries.iter().copied(), tags, &mut body);
+    serde_json::from_slice(&body).expect("our own encoding")
+}
+
+pub fn log_lift(line: &[u8]) {
+    let lifted = lift(line);
+    if lifted != lastlight_wire::logs::Lifted::default() {
+        let text = String::from_utf8_lossy(line);
+        assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "not JSON, but lifted");
+    }
+    assert!(lifted.service.is_none_or(|service| !service.is_empty()));
+    for id in [lifted.trace_id, lifted.span_id].into_iter().flatten() {
+        assert!((1..40).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}
+
+pub fn log_input(body: &[u8]) {
+    let defaults = Defaults { now_ms: 7, hostname: "h", service: "s", source: "d" };
+    let mut entries = 0;
+    let read = input(body, |entry| {
+        entries += 1;
+        let Ok(entry) = entry else { return };
+        assert!(!entry.is_truncated());
+        let mut open = Vec::new();
+        entry.encode(&defaults, &mut open);
+        // What is not UTF-8 takes three bytes for one.
+        assert!(open.len() <= 3 * body.len() + 256);
+        let mut sent = Vec::new();
+        logs::payload([&*open, &*open].into_iter(), "a:b", &mut sent);
+        let sent = std::str::from_utf8(&sent).expect("UTF-8");
+        // Not values: a number may be out of their range.
+        let sent: Vec<Names> = serde_json::from_str(sent).expect("our own encoding");
+        for name in ["message", "status", "timestamp", "service", "ddsource", "ddtags"] {
+            assert!(sent.iter().all(|log| log.contains_key(name)), "no {name}");
+        }
+    });
+    assert!(read.is_ok() || entries == 0, "entries of a body that was refused");
+    assert!(entries <= body.len());
+}
+
+type Names = std::collections::HashMap<String, serde::de::IgnoredAny>;
 
 /// What was read of our own encoding, unless it is too big: without what was passed over, the body is shorter, and so
 /// is the memory it may take.

@@ -1,9 +1,15 @@
 //! `init-probe run [options] -- command…`: what `lastlight run` is, without an agent. Notices go to stderr.
 
-use lastlight_init::{Aftermath, Command, Notice, Options, Prepared, Signal, Stream, exit_like};
+use lastlight_init::{Aftermath, Capture, Command, Notice, Options, Prepared, Signal, Stream, exit_like};
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the last of the output may take.
+const FINISH_MAX: Duration = Duration::from_secs(30);
 
 /// What the tests ask for besides [`Options`].
 #[derive(Default)]
@@ -14,6 +20,14 @@ struct Extras {
     panic: bool,
     /// Give the child a pipe as its standard output, and copy nothing out of it.
     pipe: bool,
+    /// Capture what the child writes, and append it to `stdout` and `stderr` in this folder.
+    capture: Option<PathBuf>,
+    /// Capture it and show it to one that does nothing.
+    capture_idly: bool,
+    /// Capture it and panic.
+    capture_panic: bool,
+    /// How long to wait for the last of what is captured.
+    finish: Option<Duration>,
     /// After the child's end, wait for this many requests to end before exiting.
     aftermath: u32,
     environment: Vec<(String, Option<String>)>,
@@ -41,6 +55,9 @@ pub(crate) fn run(arguments: Vec<OsString>) -> u8 {
             command.stdout(Stream::Fd(writer.into()));
             ours = Some(reader);
         }
+        if let Some(capture) = capture(&extras) {
+            command.capture(capture);
+        }
         prepared.spawn(command, options)
     });
     let supervisor = match supervisor {
@@ -54,9 +71,27 @@ pub(crate) fn run(arguments: Vec<OsString>) -> u8 {
         tell(notice);
         assert!(!extras.panic, "as the test wants it");
     });
+    if capture(&extras).is_some() {
+        let until = Instant::now() + extras.finish.unwrap_or(FINISH_MAX);
+        say(&format!("captured {}", if ended.captured.finish(until) { "all" } else { "a part" }));
+    }
     say(&format!("orphans {}", ended.orphans_reaped));
     wait_for_requests(ended.aftermath, extras.aftermath);
     exit_like(ended.status)
+}
+
+fn capture(extras: &Extras) -> Option<Capture> {
+    if extras.capture_idly {
+        return Some(Capture::new(Arc::new(|_, _| {})));
+    }
+    if extras.capture_panic {
+        return Some(Capture::new(Arc::new(|_, _| panic!("as the test wants it"))));
+    }
+    let folder = extras.capture.clone()?;
+    Some(Capture::new(Arc::new(move |output, bytes| {
+        let file = OpenOptions::new().append(true).create(true).open(folder.join(output.to_string()));
+        file.expect("a file can be written").write_all(bytes).expect("a file can be written");
+    })))
 }
 
 fn wait_for_requests(aftermath: Aftermath, count: u32) {
@@ -108,6 +143,12 @@ fn parse(arguments: Vec<OsString>) -> (Options, Extras, Vec<OsString>) {
             Some("--say-blocked") => extras.say_blocked = true,
             Some("--panic") => extras.panic = true,
             Some("--pipe") => extras.pipe = true,
+            Some("--capture") => extras.capture = Some(value().into()),
+            Some("--capture-idly") => extras.capture_idly = true,
+            Some("--capture-panic") => extras.capture_panic = true,
+            Some("--finish-ms") => {
+                extras.finish = Some(Duration::from_millis(value().parse().expect("milliseconds")));
+            }
             Some("--aftermath") => extras.aftermath = value().parse().expect("a number"),
             Some("--env") => {
                 let edit = value();

@@ -20,6 +20,15 @@ pub enum Output {
     Stderr,
 }
 
+impl fmt::Display for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        })
+    }
+}
+
 /// Who is shown what the child wrote: at least one byte each time, of one stream in order, on a thread of that
 /// stream. What the child writes meanwhile waits, so it should return soon.
 pub type Sink = Arc<dyn Fn(Output, &[u8]) + Send + Sync>;
@@ -45,10 +54,10 @@ impl Capture {
         if bytes.is_empty() || self.broken.load(Ordering::Relaxed) {
             return;
         }
+        // The panic's message was printed where it began.
         let shown = catch_unwind(AssertUnwindSafe(|| (self.sink)(output, bytes)));
         if shown.is_err() && !self.broken.swap(true, Ordering::Relaxed) {
-            let text = "the capture of the program's output has crashed; the output is still passed on\n";
-            std::io::stderr().write_all(text.as_bytes()).ok();
+            say("the capture of the program's output has crashed; the output is still passed on");
         }
     }
 }
@@ -75,8 +84,7 @@ impl Captured {
     pub fn finish(&self, deadline: Instant) -> bool {
         // All of them first: they end side by side.
         for progress in self.0.iter() {
-            progress.finishing.store(true, Ordering::Release);
-            progress.wake.wake();
+            progress.finish();
         }
         self.0.iter().all(|progress| progress.wait_until(deadline))
     }
@@ -94,6 +102,12 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(wake: Wake) -> Self {
         Self { wake, finishing: AtomicBool::new(false), done: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    /// Says that the child has ended.
+    pub(crate) fn finish(&self) {
+        self.finishing.store(true, Ordering::Release);
+        self.wake.wake();
     }
 
     /// Whether the child has ended: what can be read now is the last of it.
@@ -123,4 +137,9 @@ impl Progress {
         // Nothing panics while it is held.
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells the user: one write, as the child writes there too.
+pub(crate) fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).ok();
 }

@@ -208,6 +208,7 @@ impl Supervisor {
                 break status;
             }
         };
+        self.host.drain();
         Ended {
             exit_code: status.exit_code(),
             status,

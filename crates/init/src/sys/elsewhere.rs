@@ -53,6 +53,10 @@ impl Host {
         match self.0 {}
     }
 
+    pub(crate) fn drain(&mut self) {
+        match self.0 {}
+    }
+
     pub(crate) fn next_signal(&mut self) -> Option<(Signal, Sender)> {
         match self.0 {}
     }

@@ -1,7 +1,7 @@
 //! Linux: signal descriptors, `posix_spawn`, `waitpid`.
 
 use super::Change;
-use super::pump;
+use super::pump::{self, Pump, Turn};
 use super::terminal::{Place, Terminal};
 use crate::capture::Captured;
 use crate::command::{Command, SpawnError, Stream, run_first};
@@ -47,6 +47,8 @@ pub(crate) struct Host {
     reaps_orphans: bool,
     kill_after: Option<Duration>,
     kill_at: Option<Instant>,
+    /// Those that got no thread.
+    pumps: Vec<Pump>,
 }
 
 pub(crate) fn block() -> io::Result<Blocked> {
@@ -89,13 +91,23 @@ pub(crate) fn spawn(
     let own_group = place != Place::PartOfJob;
 
     let in_front = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
-    let pumps = pump::prepare(&mut command).map_err(refuse)?;
+    let pumps = pump::prepare(&mut command);
     let child = start(command, &saved, own_group, in_front)?;
     // Threads from here on.
-    let captured = Captured::new(pumps.into_iter().map(pump::Pump::start).collect());
+    let captured = Captured::new(pumps.iter().map(Pump::progress).collect());
+    let pumps = pumps.into_iter().filter_map(Pump::start).collect();
 
-    let host =
-        Host { signals, child, own_group, terminal, own_pid, reaps_orphans, kill_after, kill_at: None };
+    let host = Host {
+        signals,
+        child,
+        own_group,
+        terminal,
+        own_pid,
+        reaps_orphans,
+        kill_after,
+        kill_at: None,
+        pumps,
+    };
     let rules = Rules {
         shared_group: !own_group,
         shell_looks: matches!(place, Place::Job | Place::PartOfJob) && !is_pid_1,
@@ -254,8 +266,18 @@ impl Host {
         let left = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
         // More than the kernel can count is no end.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut waited = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        waited.extend(self.pumps.iter().map(|pump| PollFd::new(pump, PollFlags::IN)));
         // A failure is an interruption; what there is to do is looked for anyway.
-        poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], left.as_ref()).ok();
+        poll(&mut waited, left.as_ref()).ok();
+        self.pumps.retain_mut(|pump| pump.turn() != Turn::Over);
+    }
+
+    /// Passes on what the child left, where no thread does.
+    pub(crate) fn drain(&mut self) {
+        for pump in &mut self.pumps {
+            pump.drain();
+        }
     }
 
     pub(crate) fn next_signal(&mut self) -> Option<(Signal, Sender)> {

@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bound of each wait. Nothing here takes that long; a hang does.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -112,6 +112,15 @@ impl Wrapper {
     pub(crate) fn code(self) -> i32 {
         let left = self.end();
         left.status.code().unwrap_or_else(|| panic!("no exit code: {left:?}"))
+    }
+}
+
+/// Waits for what no descriptor tells.
+pub(crate) fn until(mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !condition() {
+        assert!(Instant::now() < end, "it does not come");
+        thread::yield_now();
     }
 }
 

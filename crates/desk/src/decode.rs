@@ -1,5 +1,9 @@
-//! Bodies of metrics, events and checks into records: protobuf as our agent sends it, JSON as others do
-//! (`facts/delivery.md` §3). Unknown fields are passed over; what is missing has its default.
+//! Bodies of metrics, events, checks and logs into records: protobuf as our agent sends it, JSON as others do
+//! (`facts/delivery.md` §3, §6). Unknown fields are passed over; what is missing has its default.
+
+mod logs;
+
+pub(crate) use logs::logs;
 
 use crate::metric::{Check, Context, Distribution, Event, Kind, Series, Sketch, Status, tags};
 use crate::record::cut;

@@ -3,8 +3,10 @@
 //! A trace reaches the backend in parts: each process sends its own, and long traces are flushed as
 //! they grow. A trace is shown when its root and every parent are there and a short time was quiet,
 //! or after a longer quiet time without them, or at the end. It is then kept for a while, so that a
-//! late part is shown where it belongs. Time is an argument: how long the desk has been up.
+//! late part is shown where it belongs. Its logs, which come by another way, are shown with whichever part comes next, or
+//! as a part of their own. Time is an argument: how long the desk has been up.
 
+use crate::logs::{LogRecord, TRACE_WAIT_MAX, Waiting};
 use crate::record::SpanRecord;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub struct Group<'a> {
     pub unheld: u64,
     /// The root and every parent are there.
     pub complete: bool,
+    /// Logs of the trace that were not shown before, in the order of their arrival. There may be no fresh span then.
+    pub logs: &'a [LogRecord],
 }
 
 /// The traces held.
@@ -51,6 +55,7 @@ pub(crate) struct Gathering {
     traces: HashMap<u64, Held>,
     spans: usize,
     bytes: usize,
+    logs: Waiting,
 }
 
 #[derive(Debug, Default)]
@@ -65,10 +70,17 @@ struct Held {
     complete: bool,
     /// Spans were added since `complete` was worked out.
     changed: bool,
+    /// Logs arrived that were not shown.
+    logs: bool,
 }
 
 impl Held {
     fn waits(&self) -> bool {
+        self.has_spans() || self.logs
+    }
+
+    /// There are spans that were not shown.
+    fn has_spans(&self) -> bool {
         self.shown < self.spans.len() || self.unheld > 0
     }
 
@@ -87,13 +99,19 @@ impl Held {
             return false;
         }
         self.refresh();
-        let quiet = if self.complete { COMPLETE_QUIET } else { INCOMPLETE_QUIET };
+        let quiet = if self.complete || !self.has_spans() { COMPLETE_QUIET } else { INCOMPLETE_QUIET };
         now.saturating_sub(self.last_arrival) >= quiet
     }
 
-    fn show(&mut self, trace_id: u64, show: &mut dyn FnMut(Group<'_>)) {
+    fn show(&mut self, trace_id: u64, logs: &[LogRecord], show: &mut dyn FnMut(Group<'_>)) {
         self.refresh();
-        self.parts = self.parts.saturating_add(1);
+        self.logs = false;
+        if self.has_spans() {
+            self.parts = self.parts.saturating_add(1);
+        } else if logs.is_empty() {
+            // They had to leave.
+            return;
+        }
         show(Group {
             trace_id_high: self.trace_id_high,
             trace_id,
@@ -102,6 +120,7 @@ impl Held {
             fresh: self.shown,
             unheld: std::mem::take(&mut self.unheld),
             complete: self.complete,
+            logs,
         });
         self.shown = self.spans.len();
     }
@@ -139,6 +158,32 @@ impl Gathering {
         self.spans += 1;
     }
 
+    /// Takes a log of a trace; gives how many others had to leave.
+    pub(crate) fn add_log(&mut self, log: LogRecord, now: Duration) -> u64 {
+        if let Some(held) = self.traces.get_mut(&log.trace_id) {
+            // Spans that wait do not wait longer for a log.
+            if !held.waits() {
+                held.last_arrival = now;
+            }
+            held.logs = true;
+        }
+        self.logs.add(log, now)
+    }
+
+    /// Gives the logs that have waited long enough for a trace that has not come.
+    pub(crate) fn take_stale_logs(&mut self, now: Duration) -> Vec<LogRecord> {
+        let Self { traces, logs, .. } = self;
+        match now.checked_sub(TRACE_WAIT_MAX) {
+            Some(since) => logs.take_stale(since, |trace_id| traces.contains_key(&trace_id)),
+            None => Vec::new(),
+        }
+    }
+
+    /// Gives the logs of all traces that have not come.
+    pub(crate) fn take_all_logs(&mut self) -> Vec<LogRecord> {
+        self.logs.take_stale(Duration::MAX, |_| false)
+    }
+
     /// Shows what has been quiet long enough, oldest first, and forgets what was shown long ago.
     pub(crate) fn tick(&mut self, now: Duration, show: &mut dyn FnMut(Group<'_>)) {
         let mut due: Vec<_> = self
@@ -149,7 +194,7 @@ impl Gathering {
         due.sort_unstable();
         for (_, id) in due {
             if let Some(held) = self.traces.get_mut(&id) {
-                held.show(id, show);
+                held.show(id, &self.logs.take(id), show);
             }
         }
         let old: Vec<u64> = self
@@ -174,7 +219,7 @@ impl Gathering {
         waiting.sort_unstable();
         for (_, id) in waiting {
             if let Some(held) = self.traces.get_mut(&id) {
-                held.show(id, show);
+                held.show(id, &self.logs.take(id), show);
             }
         }
     }
@@ -192,7 +237,7 @@ impl Gathering {
         let share = self.traces.len().div_ceil(4);
         for (waits, _, _, id) in order.into_iter().take(share) {
             if let Some(held) = self.traces.get_mut(&id).filter(|_| waits) {
-                held.show(id, show);
+                held.show(id, &self.logs.take(id), show);
             }
             self.forget(id);
         }

@@ -6,6 +6,7 @@
 mod body;
 mod decode;
 mod gather;
+mod logs;
 mod metric;
 mod quantile;
 mod record;
@@ -18,6 +19,7 @@ mod tests;
 mod view;
 
 pub use gather::Group;
+pub use logs::{LogRecord, Logs};
 pub use metric::{Check, Context, Event, Kind, Sketch, Status};
 pub use record::{EventRecord, LinkRecord, SpanRecord};
 pub use store::Store;

@@ -137,6 +137,7 @@ async fn take(request: Request<Incoming>, path: &str, shared: &Shared) -> Result
         Kind::Sketches => session.sketches(&body, now),
         Kind::Events => session.events(path, &body, now),
         Kind::Checks => session.checks(&body, now),
+        Kind::Logs => session.logs(&body, now),
     });
     shown.transpose().map(|taken| taken.map_or(gone, |()| kind.taken()))
 }
@@ -152,6 +153,7 @@ enum Kind {
     Sketches,
     Events,
     Checks,
+    Logs,
 }
 
 impl Kind {
@@ -169,6 +171,7 @@ impl Kind {
             "/api/beta/sketches" => Self::Sketches,
             "/intake/" | "/intake" => Self::Events,
             "/api/v1/check_run" => Self::Checks,
+            "/api/v2/logs" => Self::Logs,
             _ => return None,
         })
     }

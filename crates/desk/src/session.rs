@@ -4,6 +4,7 @@
 use crate::body::{Refusal, UNPACKED_MAX_BYTES};
 use crate::decode::{self, Malformed};
 use crate::gather::Gathering;
+use crate::logs::LogRecord;
 use crate::metric::Series;
 use crate::record::SpanRecord;
 use crate::tally::Tally;
@@ -15,11 +16,11 @@ use std::time::Duration;
 /// Decoded form of one trace body.
 const DECODED_MAX_BYTES: usize = 4 * UNPACKED_MAX_BYTES;
 
-/// How long metrics, events and checks are quiet before what changed is shown: one flush of an agent is several
-/// requests.
-const METRICS_QUIET: Duration = Duration::from_millis(300);
+/// How long metrics, events and checks are quiet before what changed is shown, and logs without a trace: one flush of an
+/// agent is several requests.
+const QUIET: Duration = Duration::from_millis(300);
 /// How long they wait at most.
-const METRICS_WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Lines that wait to be written together.
 const WAITING_MAX_BYTES: usize = 64 * 1024;
@@ -30,8 +31,28 @@ pub(crate) struct Session {
     tally: Tally,
     view: Box<dyn View>,
     out: Output,
-    /// When the first of the metrics arrived that are not shown, and the latest.
-    metrics: Option<(Duration, Duration)>,
+    /// Metrics, events and checks that are not shown.
+    metrics: Pending,
+    /// Logs without a trace that are not shown.
+    logs: Pending,
+}
+
+/// When the first arrived of what is not shown, and the latest.
+#[derive(Clone, Copy, Default)]
+struct Pending(Option<(Duration, Duration)>);
+
+impl Pending {
+    fn arrived(&mut self, now: Duration) {
+        self.0 = Some((self.0.map_or(now, |(first, _)| first), now));
+    }
+
+    /// Whether it is time to show it; then nothing is pending any more.
+    fn is_due(&mut self, now: Duration) -> bool {
+        let is_due = |(first, last): &mut (Duration, Duration)| {
+            now.saturating_sub(*last) >= QUIET || now.saturating_sub(*first) >= WAIT_MAX
+        };
+        self.0.take_if(is_due).is_some()
+    }
 }
 
 impl Session {
@@ -41,7 +62,8 @@ impl Session {
             tally: Tally::default(),
             view,
             out: Output { writer: Some(out), waiting: String::new() },
-            metrics: None,
+            metrics: Pending::default(),
+            logs: Pending::default(),
         }
     }
 
@@ -123,9 +145,33 @@ impl Session {
         Ok(())
     }
 
+    /// Takes an unpacked body of logs.
+    pub(crate) fn logs(&mut self, body: &[u8], now: Duration) -> Result<(), Refusal> {
+        for log in decode::logs(body).map_err(malformed)? {
+            self.out.add(&self.view.log(&log));
+            self.tally.logs.count(&log);
+            if log.trace_id == 0 {
+                self.tally.logs.add(log);
+                self.logs.arrived(now);
+            } else {
+                self.tally.logs.unkept += self.gathering.add_log(log, now);
+            }
+        }
+        self.out.write("");
+        Ok(())
+    }
+
+    /// Takes logs whose trace has not come.
+    fn alone(&mut self, logs: Vec<LogRecord>, now: Duration) {
+        for log in logs {
+            self.tally.logs.add(log);
+            self.logs.arrived(now);
+        }
+    }
+
     fn metrics_arrived(&mut self, now: Duration) {
         self.out.write("");
-        self.metrics = Some((self.metrics.map_or(now, |(first, _)| first), now));
+        self.metrics.arrived(now);
     }
 
     /// Takes note of a request of another kind.
@@ -142,12 +188,16 @@ impl Session {
 
     /// Shows what is due.
     pub(crate) fn tick(&mut self, now: Duration) {
-        let Self { gathering, tally, view, out, metrics } = self;
+        let Self { gathering, view, out, .. } = self;
         gathering.tick(now, &mut |group| out.write(&view.trace(group)));
-        let is_due = |(first, last): &mut (Duration, Duration)| {
-            now.saturating_sub(*last) >= METRICS_QUIET || now.saturating_sub(*first) >= METRICS_WAIT_MAX
-        };
-        if metrics.take_if(is_due).is_some() {
+        let without_trace = gathering.take_stale_logs(now);
+        self.alone(without_trace, now);
+        let Self { tally, view, out, metrics, logs, .. } = self;
+        if logs.is_due(now) {
+            out.write(&view.logs(&tally.logs));
+            tally.logs.shown();
+        }
+        if metrics.is_due(now) {
             out.write(&view.metrics(&tally.metrics));
             tally.metrics.shown();
         }
@@ -157,6 +207,11 @@ impl Session {
     pub(crate) fn finish(mut self, closing: &Closing) -> Tally {
         let Self { gathering, tally, view, out, .. } = &mut self;
         gathering.finish(&mut |group| out.write(&view.trace(group)));
+        for log in gathering.take_all_logs() {
+            tally.logs.add(log);
+        }
+        out.write(&view.logs(&tally.logs));
+        tally.logs.shown();
         out.write(&view.finish(tally, closing));
         self.tally
     }

@@ -1,5 +1,6 @@
 //! What was seen over the whole session, for the summary.
 
+use crate::logs::Logs;
 use crate::quantile::Histogram;
 use crate::record::SpanRecord;
 use crate::store::Store;
@@ -30,6 +31,8 @@ pub struct Tally {
     pub refused: u64,
     /// Metrics, events and checks.
     pub metrics: Store,
+    /// Logs.
+    pub logs: Logs,
     /// By service and operation.
     pub(crate) rows: HashMap<(String, String), Row>,
     /// The slowest local roots, slowest first.

@@ -1,5 +1,6 @@
 //! Sessions driven by hand: what a user sees of what came over the wire.
 
+mod logs;
 mod metrics;
 
 use crate::gather::Group;
@@ -109,7 +110,8 @@ fn order() -> Vec<SpanRecord> {
 
 fn group(spans: &[SpanRecord]) -> Group<'_> {
     let last = spans.last().map_or(0, |span| span.trace_id_high);
-    Group { trace_id_high: last, trace_id: 0xc0ff_ee00, part: 1, spans, fresh: 0, unheld: 0, complete: true }
+    let (trace_id_high, trace_id) = (last, 0xc0ff_ee00);
+    Group { trace_id_high, trace_id, part: 1, spans, fresh: 0, unheld: 0, complete: true, logs: &[] }
 }
 
 fn tree(columns: usize) -> Tree {

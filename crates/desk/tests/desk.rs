@@ -1,6 +1,7 @@
 //! A desk over its own wire: what a backend's client can do to it, and what is shown then.
 
 use lastlight_desk::{Closing, Desk, JsonLines, Tally};
+use model::log::{Log, LogStatus};
 use model::metric::{Distribution, Event, Identity, Series, SeriesType, ServiceCheck, SketchPoint};
 use model::stats::{ClientStats, StatsBucket, StatsGroup, StatsPayload};
 use model::{Bump, Chunk, Payload, Span};
@@ -242,6 +243,67 @@ fn hostile_metrics_are_refused_and_counted_and_the_next_are_taken() {
     assert_eq!((tally.refused, tally.metrics.points), (refused + 1, 2));
 }
 
+/// What the agent makes of two lines of a program.
+fn logs() -> Vec<u8> {
+    let log = |message: &'static [u8], trace_id| Log {
+        message,
+        status: LogStatus::Error,
+        timestamp_ms: 1_790_000_000_123,
+        hostname: "here",
+        service: "shop",
+        source: "python",
+        tags: "version:1",
+        trace_id,
+        span_id: trace_id.map(|_| "1"),
+    };
+    let entries = [log(b"of the \"trace\"\n  line 2", Some("7")), log(b"alone", None)].map(|log| {
+        let mut entry = Vec::new();
+        wire::intake::logs::encode(&log, &mut entry);
+        entry
+    });
+    let mut body = Vec::new();
+    wire::intake::logs::payload(entries.iter().map(Vec::as_slice), "env:dev", &mut body);
+    body
+}
+
+#[test]
+fn logs_as_the_agent_encodes_them_are_shown_in_any_encoding() {
+    let session = Session::start();
+    let zstd = zstd::encode_all(logs().as_slice(), 1).expect("memory does not fail");
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(session.post("/api/v2/logs", &format!("{json}Content-Encoding: zstd\r\n"), &zstd), 202);
+    assert_eq!(
+        session.post("/api/v2/logs", &format!("{json}Content-Encoding: gzip\r\n"), &gzip(&logs())),
+        202
+    );
+    assert_eq!(session.post("/api/v2/logs", json, &logs()), 202);
+    let (lines, tally) = session.finish();
+    assert_eq!((tally.logs.received, tally.logs.unkept), (6, 0));
+    let expected = serde_json::json!({
+        "type": "log", "message": "of the \"trace\"\n  line 2", "status": "error",
+        "time_ns": 1_790_000_000_123_000_000_i64, "host": "here", "service": "shop", "source": "python",
+        "tags": ["env:dev", "version:1"], "trace_id": "0000000000000007", "span_id": "0000000000000001",
+        "attributes": {},
+    });
+    assert_eq!(lines[0], expected);
+    assert_eq!((&lines[5]["message"], &lines[5]["trace_id"]), (&"alone".into(), &Value::Null));
+}
+
+#[test]
+fn hostile_logs_are_refused_and_counted_and_the_next_are_taken() {
+    let session = Session::start();
+    let bomb = zstd::encode_all(io::repeat(b' ').take(80_000_000), 1).expect("memory does not fail");
+    assert_eq!(session.post("/api/v2/logs", "Content-Encoding: zstd\r\n", &bomb), 413);
+    assert_eq!(session.post("/api/v2/logs", "Content-Encoding: zstd\r\n", b"nonsense"), 400);
+    assert_eq!(session.post("/api/v2/logs", "", b"[{\"message\":\"without an end"), 400);
+    let many = format!("[{}{{}}]", "{},".repeat(10_000));
+    assert_eq!(session.post("/api/v2/logs", "", many.as_bytes()), 400);
+    assert_eq!(session.post("/api/v2/logs", "", b"{\"message\":\"one, without a list\"}"), 202);
+    let (lines, tally) = session.finish();
+    assert_eq!((tally.refused, tally.logs.received), (4, 1));
+    assert_eq!(lines[0]["message"], "one, without a list");
+}
+
 #[test]
 fn statistics_and_every_other_path_are_taken_and_told() {
     let session = Session::start();
@@ -250,7 +312,7 @@ fn statistics_and_every_other_path_are_taken_and_told() {
         "/api/v2/profile",
         "/api/v2/apmtelemetry",
         "/api/v0.1/pipeline_stats",
-        "/api/v2/logs",
+        "/api/v2/llmobs",
         "/anything?x=1",
     ] {
         assert_eq!(session.post(path, "", b"12345"), 202, "{path}");

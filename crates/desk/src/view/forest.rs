@@ -63,6 +63,8 @@ struct Forest<'a> {
     sizes: Vec<usize>,
     /// Errors of each subtree, the top included.
     errors: Vec<usize>,
+    /// Subtrees that have logs to be shown.
+    logged: Vec<bool>,
 }
 
 enum Step {
@@ -81,6 +83,10 @@ impl<'a> Forest<'a> {
             |span: &SpanRecord| (span.parent_id != 0).then(|| by_id.get(&span.parent_id).copied()).flatten();
         let mut parents: Vec<_> = spans.iter().map(find).collect();
         cut_cycles(&mut parents);
+        let mut logged = vec![false; spans.len()];
+        for index in group.logs.iter().filter_map(|log| by_id.get(&log.span_id)) {
+            logged[*index] = true;
+        }
         let mut children = vec![Vec::new(); spans.len()];
         let mut roots = Vec::new();
         for (index, parent) in parents.iter().enumerate() {
@@ -96,6 +102,7 @@ impl<'a> Forest<'a> {
             roots,
             sizes: vec![0; spans.len()],
             errors: vec![0; spans.len()],
+            logged,
         };
         forest.measure();
         forest.order();
@@ -103,7 +110,7 @@ impl<'a> Forest<'a> {
     }
 
     /// Sizes of subtrees, from the leaves up. Of a late part only the fresh spans count, so that
-    /// branches without one have size zero and are left out.
+    /// branches without one have size zero and, unless they have logs, are left out.
     fn measure(&mut self) {
         let mut pre_order = Vec::with_capacity(self.group.spans.len());
         let mut stack = self.roots.clone();
@@ -119,15 +126,16 @@ impl<'a> Forest<'a> {
             if let Some(parent) = self.parents[index] {
                 self.sizes[parent] += self.sizes[index];
                 self.errors[parent] += self.errors[index];
+                self.logged[parent] |= self.logged[index];
             }
         }
     }
 
     fn order(&mut self) {
-        let (spans, sizes) = (self.group.spans, &self.sizes);
+        let (spans, sizes, logged) = (self.group.spans, &self.sizes, &self.logged);
         let key = |index: &usize| (spans[*index].start, *index);
         for list in self.children.iter_mut().chain([&mut self.roots]) {
-            list.retain(|index| sizes[*index] > 0);
+            list.retain(|index| sizes[*index] > 0 || logged[*index]);
             list.sort_unstable_by_key(key);
         }
     }
@@ -278,7 +286,7 @@ mod tests {
     }
 
     fn group(spans: &[SpanRecord], fresh: usize) -> Group<'_> {
-        Group { trace_id_high: 0, trace_id: 1, part: 1, spans, fresh, unheld: 0, complete: true }
+        Group { trace_id_high: 0, trace_id: 1, part: 1, spans, fresh, unheld: 0, complete: true, logs: &[] }
     }
 
     /// The rows as text: guides, then the span's name or what else stands there.

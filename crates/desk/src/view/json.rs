@@ -4,16 +4,19 @@
 use super::text::trace_id;
 use super::{Closing, View};
 use crate::gather::Group;
+use crate::logs::{LogRecord, Logs};
 use crate::metric::{Check, Context, Event, Sketch};
 use crate::quantile::{BINS_MAX, Histogram, MergedSketch};
 use crate::record::SpanRecord;
 use crate::store::Store;
 use crate::tally::Tally;
+use model::log::LogStatus;
 use model::stats::{StatsGroup, StatsPayload};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Shows each trace, statistics bucket, value of a metric, event, check, other request and the end as one line of JSON.
+/// Shows each trace, statistics bucket, value of a metric, event, check, log, other request and the end as one line of JSON.
 #[derive(Debug, Default)]
 pub struct JsonLines;
 
@@ -78,6 +81,20 @@ enum Line<'a> {
         tags: &'a [String],
         message: &'a str,
     },
+    Log {
+        message: &'a str,
+        status: &'a str,
+        time_ns: Option<i64>,
+        host: &'a str,
+        service: &'a str,
+        source: &'a str,
+        tags: &'a [String],
+        trace_id: Option<String>,
+        span_id: Option<String>,
+        attributes: Attributes<'a>,
+        #[serde(skip_serializing_if = "is_zero")]
+        attributes_not_kept: u64,
+    },
     Request {
         path: &'a str,
         bytes: u64,
@@ -93,6 +110,8 @@ enum Line<'a> {
         metrics_not_kept: u64,
         events: u64,
         checks: u64,
+        logs: u64,
+        logs_by_status: BTreeMap<&'static str, u64>,
         requests_refused: u64,
     },
     Books {
@@ -193,8 +212,34 @@ impl<V: Serialize> Serialize for Pairs<'_, V> {
     }
 }
 
+/// Names with values that are JSON already.
+struct Attributes<'a>(&'a BTreeMap<String, String>);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What was JSON when it came is JSON still; were it not, it would be null.
+        let raw = |json: &String| RawValue::from_string(json.clone()).ok();
+        serializer.collect_map(self.0.iter().map(|(name, json)| (name, raw(json))))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// How many there were of each status that there was.
+fn logs_by_status(logs: &Logs) -> BTreeMap<&'static str, u64> {
+    let counts = LogStatus::ALL.iter().zip(&logs.by_status);
+    counts.filter(|(_, count)| **count > 0).map(|(status, count)| (status.name(), *count)).collect()
+}
+
 impl View for JsonLines {
     fn trace(&mut self, group: Group<'_>) -> String {
+        if group.fresh == group.spans.len() && group.unheld == 0 {
+            // Logs alone, and each of them has had its line.
+            return String::new();
+        }
         line(&Line::Trace {
             trace_id: trace_id(group.trace_id_high, group.trace_id),
             part: group.part,
@@ -275,6 +320,26 @@ impl View for JsonLines {
         })
     }
 
+    fn log(&mut self, log: &LogRecord) -> String {
+        line(&Line::Log {
+            message: &log.message,
+            status: &log.status,
+            time_ns: log.timestamp_ms.map(|time| time.saturating_mul(1_000_000)),
+            host: &log.host,
+            service: &log.service,
+            source: &log.source,
+            tags: &log.tags,
+            trace_id: (log.trace_id != 0).then(|| trace_id(log.trace_id_high, log.trace_id)),
+            span_id: (log.span_id != 0).then(|| span_id(log.span_id)),
+            attributes: Attributes(&log.attributes),
+            attributes_not_kept: log.attributes_not_kept,
+        })
+    }
+
+    fn logs(&mut self, _logs: &Logs) -> String {
+        String::new()
+    }
+
     fn metrics(&mut self, _store: &Store) -> String {
         String::new()
     }
@@ -295,6 +360,8 @@ impl View for JsonLines {
             metrics_not_kept: tally.metrics.unkept,
             events: tally.metrics.events,
             checks: tally.metrics.checks,
+            logs: tally.logs.received,
+            logs_by_status: logs_by_status(&tally.logs),
             requests_refused: tally.refused,
         };
         let signals = closing.books.iter().map(|(signal, book)| {

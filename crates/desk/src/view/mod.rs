@@ -3,6 +3,7 @@
 
 mod forest;
 mod json;
+mod logs;
 mod metrics;
 mod summary;
 mod text;
@@ -12,6 +13,7 @@ pub use json::JsonLines;
 pub use tree::{Tree, WIDTH_DEFAULT};
 
 use crate::gather::Group;
+use crate::logs::{LogRecord, Logs};
 use crate::metric::{Check, Context, Event, Sketch};
 use crate::store::Store;
 use crate::tally::Tally;
@@ -37,6 +39,12 @@ pub trait View: Send {
 
     /// A service check, as it arrived.
     fn check(&mut self, check: &Check) -> String;
+
+    /// A log, as it arrived.
+    fn log(&mut self, log: &LogRecord) -> String;
+
+    /// Logs that came since the last time and belong to no trace, or to one that has not come.
+    fn logs(&mut self, logs: &Logs) -> String;
 
     /// What changed in the store since the last time: what one flush of the agent brought.
     fn metrics(&mut self, store: &Store) -> String;

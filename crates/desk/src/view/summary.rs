@@ -1,9 +1,9 @@
 //! The end of a session at a terminal: what ran, how often, how long, and the agent's books.
 
 use super::Closing;
-use super::metrics;
 use super::text::{clean, count, duration, grouped, padded, shorten, size, trace_id, truncate, width};
 use super::tree::{BOLD, DIM, RED, Tree};
+use super::{logs, metrics};
 use crate::tally::{Row, Tally};
 use model::{Book, Signal};
 
@@ -30,6 +30,11 @@ pub(crate) fn text(tree: &mut Tree, tally: &Tally, closing: &Closing) -> String 
     if !metrics.is_empty() {
         out.push('\n');
         out.extend(metrics.lines().map(|line| format!("  {line}\n")));
+    }
+    let logs = logs::table(tree, &tally.logs, total - 2);
+    if !logs.is_empty() {
+        out.push('\n');
+        out.extend(logs.lines().map(|line| format!("  {line}\n")));
     }
     if !tally.passed.is_empty() {
         out.push_str(&format!("\n{}\n", tree.paint.with(BOLD, "  also received")));
@@ -96,9 +101,12 @@ fn headline(tally: &Tally) -> String {
         parts.push(count(tally.errors, "error"));
     }
     let metrics = &tally.metrics;
-    for (number, noun) in
-        [(metrics.contexts() as u64, "metric context"), (metrics.events, "event"), (metrics.checks, "check")]
-    {
+    for (number, noun) in [
+        (metrics.contexts() as u64, "metric context"),
+        (metrics.events, "event"),
+        (metrics.checks, "check"),
+        (tally.logs.received, "log"),
+    ] {
         if number > 0 {
             parts.push(count(number, noun));
         }

@@ -31,6 +31,56 @@ pub(crate) fn clean(text: &str) -> String {
     cleaned
 }
 
+/// Text without the escape sequences of terminals (ECMA-48), such as colours. What is no whole sequence is left to
+/// [`clean`].
+pub(crate) fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len().min(CHARS_READ_MAX));
+    let mut rest = text;
+    while let Some(at) = rest.find(['\u{1b}', '\u{9b}']) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = escape_length(rest).unwrap_or_else(|| {
+            let first = rest.chars().next().map_or(0, char::len_utf8);
+            plain.push_str(&rest[..first]);
+            first
+        });
+        rest = &rest[length..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// Bytes of the escape sequence that a text begins with.
+fn escape_length(text: &str) -> Option<usize> {
+    let (body, is_control) = match text.strip_prefix('\u{9b}') {
+        Some(body) => (body, true),
+        None => {
+            let body = text.strip_prefix('\u{1b}')?;
+            body.strip_prefix('[').map_or((body, false), |body| (body, true))
+        }
+    };
+    let start = text.len() - body.len();
+    let length_until = |is_inner: fn(u8) -> bool, is_last: fn(u8) -> bool| {
+        let inner = body.bytes().take_while(|byte| is_inner(*byte)).count();
+        body.as_bytes().get(inner).filter(|byte| is_last(**byte)).map(|_| start + inner + 1)
+    };
+    if is_control {
+        // Parameters and intermediates, then a final byte.
+        return length_until(|byte| (0x20..=0x3f).contains(&byte), |byte| (0x40..=0x7e).contains(&byte));
+    }
+    if body.starts_with([']', 'P', 'X', '^', '_']) {
+        // A string, such as a title or the target of a link, up to BEL or ST.
+        let end = body.find(['\u{7}', '\u{1b}', '\u{9c}'])?;
+        let terminator = if body[end..].starts_with("\u{1b}\\") {
+            2
+        } else {
+            body[end..].chars().next().filter(|end| *end != '\u{1b}').map(char::len_utf8)?
+        };
+        return Some(start + end + terminator);
+    }
+    length_until(|byte| (0x20..=0x2f).contains(&byte), |byte| (0x30..=0x7e).contains(&byte))
+}
+
 /// Columns a clean text takes.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
@@ -215,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn escape_sequences_are_taken_out_whole_and_what_is_none_stays_for_clean() {
+        let cases = [
+            ("\u{1b}[1;31mred\u{1b}[0m \u{9b}2Jx", "red x"),
+            ("\u{1b}]0;title\u{7}a\u{1b}]8;;http://x/\u{1b}\\b\u{1b}(Bc\u{1b}7d", "abcd"),
+            ("\u{1b}", "\u{1b}"),
+            ("\u{1b}[31", "\u{1b}[31"),
+            ("\u{1b}[3é", "\u{1b}[3é"),
+            ("\u{1b}]0;open \u{1b}[1mend", "\u{1b}]0;open end"),
+            ("漢\u{1b}é", "漢\u{1b}é"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(unescaped(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn white_space_becomes_one_space() {
         assert_eq!(clean("  SELECT *\n\t  FROM a\r\n"), "SELECT * FROM a");
     }
@@ -297,6 +363,15 @@ mod tests {
             };
             let read = digits.replace(',', "").parse::<f64>().unwrap() * unit;
             prop_assert!(value.is_nan() || read == value || (read / value - 1.0).abs() < 0.05, "{} {}", text, value);
+        }
+
+        #[test]
+        fn of_any_text_only_sequences_are_taken_out(text in "[\u{1b}\u{9b}\u{7}\\[\\];0-9mé(\\\\a]{0,30}") {
+            let plain = unescaped(&text);
+            // What is left is of the text, in its order.
+            let mut rest = text.chars();
+            prop_assert!(plain.chars().all(|left| rest.any(|character| character == left)));
+            prop_assert!(!clean(&plain).chars().any(char::is_control));
         }
 
         #[test]

@@ -2,8 +2,9 @@
 
 use super::forest::{self, Row, What};
 use super::text::{self, clean, count, duration, shorten, trace_id, truncate, width};
-use super::{Closing, View, metrics, summary};
+use super::{Closing, View, logs, metrics, summary};
 use crate::gather::Group;
+use crate::logs::{LogRecord, Logs};
 use crate::metric::{Check, Context, Event, Sketch};
 use crate::record::{EventRecord, LinkRecord, SpanRecord};
 use crate::store::Store;
@@ -42,11 +43,11 @@ const BOLD_RED: &str = "1;31";
 pub(crate) const GREEN: &str = "32";
 pub(crate) const YELLOW: &str = "33";
 
-/// Shows each trace as a tree, what each flush of metrics changed, and a summary at the end.
+/// Shows each trace as a tree with its logs, what each flush of metrics changed, other logs, and a summary at the end.
 pub struct Tree {
     columns: Box<dyn Fn() -> usize + Send>,
     pub(crate) paint: Paint,
-    /// Start of the first trace shown, nanoseconds since the Unix epoch.
+    /// Start of the first trace or log shown, nanoseconds since the Unix epoch.
     origin: Option<i64>,
     /// The terminal shows no more than ASCII.
     ascii: bool,
@@ -88,24 +89,32 @@ impl Tree {
         (self.columns)().clamp(WIDTH_MIN, WIDTH_MAX)
     }
 
-    fn header(&self, group: &Group<'_>, start: i64) -> String {
+    /// A time in nanoseconds since 1970, as one since the first that was shown.
+    pub(crate) fn offset(&mut self, time: i64) -> String {
+        let offset = time.saturating_sub(*self.origin.get_or_insert(time));
+        let sign = if offset < 0 { '-' } else { '+' };
+        format!("{sign}{:.2} s", offset.unsigned_abs() as f64 / 1e9)
+    }
+
+    fn header(&mut self, group: &Group<'_>, start: i64) -> String {
         let fresh = &group.spans[group.fresh..];
         let mut services: Vec<_> = fresh.iter().map(|span| span.service.as_str()).collect();
         services.sort_unstable();
         services.dedup();
         let errors = fresh.iter().filter(|span| span.error).count();
-        let offset = start.saturating_sub(self.origin.unwrap_or(start));
-        let sign = if offset < 0 { '-' } else { '+' };
-        let offset = offset.unsigned_abs() as f64 / 1e9;
-        let more = if group.part > 1 { "more of " } else { "" };
-        let spans =
-            count(fresh.len() as u64 + group.unheld, if group.part > 1 { "late span" } else { "span" });
-        let mut line = format!(
-            "{more}trace {}  {sign}{offset:.2} s  {spans}",
-            trace_id(group.trace_id_high, group.trace_id)
-        );
+        let spans = fresh.len() as u64 + group.unheld;
+        let is_late = group.part > 1 || spans == 0;
+        let more = if is_late { "more of " } else { "" };
+        let id = trace_id(group.trace_id_high, group.trace_id);
+        let mut line = format!("{more}trace {id}  {}", self.offset(start));
+        if spans > 0 {
+            line.push_str(&format!("  {}", count(spans, if is_late { "late span" } else { "span" })));
+        }
         if services.len() > 1 {
             line.push_str(&format!("  {}", count(services.len() as u64, "service")));
+        }
+        if !group.logs.is_empty() {
+            line.push_str(&format!("  {}", count(group.logs.len() as u64, "log")));
         }
         let mut line = self.paint.with(DIM, &line);
         if errors > 0 {
@@ -222,8 +231,9 @@ impl Tree {
 
 impl View for Tree {
     fn trace(&mut self, group: Group<'_>) -> String {
-        let start = group.spans[group.fresh..].iter().map(|span| span.start).min().unwrap_or(0);
-        self.origin.get_or_insert(start);
+        let start = |spans: &[SpanRecord]| spans.iter().map(|span| span.start).min();
+        let start = start(&group.spans[group.fresh..]).or_else(|| start(group.spans)).unwrap_or(0);
+        let mut logs = logs::OfTrace::of(&group);
         let total = self.width();
         let layout = Layout::of(group.spans, total);
         let mut shown = format!("\n{}\n", self.header(&group, start));
@@ -247,6 +257,7 @@ impl View for Tree {
                             && told.get(&index) == reason(&group.spans[index]).as_ref();
                         self.details(&group, row, index, explained, total, &mut shown);
                     }
+                    logs.of_span(self, &group, row, index, &mut shown);
                 }
                 What::Folded { siblings, spans, duration: time, errors } => {
                     let with = if spans > siblings {
@@ -267,6 +278,7 @@ impl View for Tree {
                 }
             }
         }
+        logs.rest(self, start, &mut shown);
         if group.unheld > 0 {
             let text = format!("… {} of this trace counted and not kept", count(group.unheld, "more span"));
             shown.push_str(&format!("{}\n", self.paint.with(DIM, &text)));
@@ -292,6 +304,15 @@ impl View for Tree {
 
     fn check(&mut self, _: &Check) -> String {
         String::new()
+    }
+
+    fn log(&mut self, _: &LogRecord) -> String {
+        String::new()
+    }
+
+    fn logs(&mut self, logs: &Logs) -> String {
+        let block = logs::block(self, logs);
+        self.ready(block)
     }
 
     fn metrics(&mut self, store: &Store) -> String {
@@ -383,22 +404,22 @@ fn attributes(list: &[(String, String)]) -> String {
 }
 
 /// A line that knows how many columns it has used.
-struct Line {
+pub(crate) struct Line {
     text: String,
     used: usize,
     columns: usize,
 }
 
 impl Line {
-    fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Self { text: String::new(), used: 0, columns }
     }
 
-    fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.columns.saturating_sub(self.used)
     }
 
-    fn add(&mut self, paint: &Paint, code: &str, text: &str) {
+    pub(crate) fn add(&mut self, paint: &Paint, code: &str, text: &str) {
         self.used += width(text);
         self.text.push_str(&paint.with(code, text));
     }
@@ -412,7 +433,7 @@ impl Line {
         self.text.push_str(&paint.with(code, text));
     }
 
-    fn end(self) -> String {
+    pub(crate) fn end(self) -> String {
         format!("{}\n", self.text.trim_end())
     }
 }

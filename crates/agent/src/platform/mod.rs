@@ -7,7 +7,8 @@ pub mod metadata;
 mod tags;
 
 pub use metadata::Metadata;
-pub use tags::{Tags, metric_tags, tags};
+pub use tags::{Tags, log_tags, metric_tags, tags};
+pub(crate) use tags::{enhanced_tags, instance_name};
 
 use crate::config::source::Strings;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub enum Face {
     Agent,
     /// The entrypoint around a program: the wrapper's tags throughout.
     Entrypoint,
+    /// The wrapper without a program, beside others that are none of its own.
+    Sidecar,
 }
 
 /// Every platform that is told apart.
@@ -88,7 +91,7 @@ const INIT: &Conditions = &[
 pub fn detect(strings: &dyn Strings, face: Face) -> Detection {
     let order: [&Conditions; 2] = match face {
         Face::Agent => [MINI, INIT],
-        Face::Entrypoint => [INIT, MINI],
+        Face::Entrypoint | Face::Sidecar => [INIT, MINI],
     };
     let mut matches =
         order.into_iter().flatten().filter(|(_, names)| names.iter().all(|name| is_set(strings, name)));

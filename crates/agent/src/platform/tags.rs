@@ -161,6 +161,97 @@ pub fn metric_tags(
     }
 }
 
+/// All that is known, for logs, each `key:value`: tags that differ from instance to instance too, since a log is no
+/// series (`facts/entrypoint.md` §1.3). What the cloud says of a key wins over the user, and the user over `DD_ENV`
+/// and its like; a key that the user gives twice, or without a value, is kept so.
+pub fn log_tags(
+    platform: &Platform,
+    strings: &dyn Strings,
+    metadata: &Metadata,
+    face: Face,
+    identity: &Identity,
+) -> Vec<String> {
+    let read = Variables(strings);
+    let mut tags = BTreeMap::new();
+    if is_wrapped(*platform, face) {
+        tags = wrapper(*platform, &read, metadata, face, &Identity { tags: Vec::new(), ..identity.clone() });
+    } else {
+        tags.extend(unified(identity));
+        let of_spans = self::tags(platform, strings, metadata, face, &Identity::default());
+        tags.extend(of_spans.span.into_iter().chain(of_spans.span_unless_skipped).chain(of_spans.root));
+    }
+    if let Some(origin) = platform.origin(face) {
+        tags.insert("_dd.origin".into(), origin.into());
+    }
+    let clouds = cloud(*platform, &read, metadata);
+    let is_clouds = |key: &str| clouds.contains_key(key) || matches!(key, "origin" | "_dd.origin");
+    tags.retain(|key, _| is_clouds(key) || !identity.tags.iter().any(|(own, _)| own == key));
+    let own = identity.tags.iter().filter(|(key, _)| !is_clouds(key));
+    let own = own.map(|(key, value)| if value.is_empty() { key.clone() } else { format!("{key}:{value}") });
+    tags.iter().map(|(key, value)| format!("{key}:{value}")).chain(own).collect()
+}
+
+/// What enhanced metrics say besides what every metric says, each `key:value` (`facts/platforms.md` §4).
+pub(crate) fn enhanced_tags(platform: Platform, strings: &dyn Strings, face: Face) -> Vec<String> {
+    if !matches!(platform, Platform::AppService | Platform::AzureFunctions) {
+        return Vec::new();
+    }
+    let read = Variables(strings);
+    let site: BTreeMap<String, String> = azure_site(&read, "app").into_iter().collect();
+    let of_site = |key: &str| known(site.get(key).cloned());
+    let mut tags = vec![
+        format!("name:{}", read.known("WEBSITE_SITE_NAME")),
+        format!("region:{}", read.known("REGION_NAME")),
+        format!("resource_group:{}", of_site("aas.resource.group")),
+        format!("subscription_id:{}", of_site("aas.subscription.id")),
+    ];
+    if face == Face::Agent {
+        let more =
+            [("plan_tier", "WEBSITE_SKU"), ("serverless_compat_version", "DD_SERVERLESS_COMPAT_VERSION")];
+        let more = more.into_iter().filter_map(|(key, name)| Some(format!("{key}:{}", read.get(name)?)));
+        tags.extend(more);
+    }
+    tags
+}
+
+/// What tells this instance of a service from its others (`facts/platforms.md` §4).
+pub(crate) fn instance_name(
+    platform: Platform,
+    strings: &dyn Strings,
+    metadata: &Metadata,
+    face: Face,
+) -> String {
+    let read = Variables(strings);
+    let named = match (face, platform) {
+        (Face::Agent, Platform::AzureFunctions) => ["COMPUTERNAME", "WEBSITE_POD_NAME", "CONTAINER_NAME"]
+            .into_iter()
+            .find_map(|name| read.get(name))
+            .map(|name| name.to_lowercase()),
+        (_, Platform::AppService | Platform::AzureFunctions) => read.get("COMPUTERNAME"),
+        _ => metadata.instance_id(),
+    };
+    known(named)
+}
+
+/// The wrapper's tags rather than the mini agent's.
+fn is_wrapped(platform: Platform, face: Face) -> bool {
+    let is_minis = matches!(
+        platform,
+        Platform::AwsLambda
+            | Platform::AzureFunctions
+            | Platform::GoogleFunction
+            | Platform::AzureSpringApps
+            | Platform::Local
+    );
+    face != Face::Agent || !is_minis
+}
+
+/// `DD_ENV`, `DD_SERVICE` and `DD_VERSION` as the wrapper writes them.
+fn unified(identity: &Identity) -> impl Iterator<Item = (String, String)> {
+    let named = [("env", &identity.env), ("service", &identity.service), ("version", &identity.version)];
+    named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.as_ref()?.to_lowercase())))
+}
+
 /// Name of the function, on platforms that run one.
 fn function_name(platform: Platform, read: &Variables<'_>) -> Option<String> {
     match platform {
@@ -179,17 +270,10 @@ fn wrapper(
     face: Face,
     identity: &Identity,
 ) -> BTreeMap<String, String> {
-    let mut tags = BTreeMap::new();
-    for (key, value) in
-        [("env", &identity.env), ("service", &identity.service), ("version", &identity.version)]
-    {
-        if let Some(value) = value {
-            tags.insert(key.to_owned(), value.to_lowercase());
-        }
-    }
+    let mut tags: BTreeMap<String, String> = unified(identity).collect();
     let version = match face {
         Face::Entrypoint => "datadog_init_version",
-        Face::Agent => "_dd.datadog_sidecar_version",
+        Face::Agent | Face::Sidecar => "_dd.datadog_sidecar_version",
     };
     tags.insert(version.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     tags.extend(identity.tags.iter().filter(|(_, value)| !value.is_empty()).cloned());
@@ -221,9 +305,21 @@ fn cloud(platform: Platform, read: &Variables<'_>, metadata: &Metadata) -> BTree
         Platform::AwsLambda | Platform::AzureSpringApps => {}
         Platform::Local => {
             tags.insert("local".into(), "true".into());
+            if let Some(name) = orchestrator(read) {
+                tags.insert("orchestrator".into(), name.into());
+            }
         }
     }
     tags
+}
+
+/// Who runs a plain container, by the variables it sets in each; the key is the container agents'.
+fn orchestrator(read: &Variables<'_>) -> Option<&'static str> {
+    let runs = |names: &[&str]| names.iter().any(|name| read.get(name).is_some());
+    if runs(&["ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI"]) {
+        return Some("ecs");
+    }
+    runs(&["KUBERNETES_SERVICE_HOST"]).then_some("kubernetes")
 }
 
 /// Google's tags, bare and with the prefix of the product.

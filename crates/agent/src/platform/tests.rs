@@ -34,7 +34,7 @@ fn every_platform_is_found_by_its_variables_for_both_faces() {
         (&[("K_SERVICE", " ")], Local),
         (&[], Local),
     ] {
-        for face in [Face::Agent, Face::Entrypoint] {
+        for face in [Face::Agent, Face::Entrypoint, Face::Sidecar] {
             let expected = Detection { platform, others: Vec::new() };
             assert_eq!(detect(&strings(pairs), face), expected, "{pairs:?} {face:?}");
         }
@@ -265,8 +265,12 @@ fn a_cloud_run_service_has_the_wrappers_tags() {
     );
     assert_eq!(tags.chunk_origin, Some("cloudrun"));
     assert!(tags.root.is_empty() && tags.payload.is_empty());
-    let sidecar = tagged(Platform::CloudRunService, Face::Agent, pairs);
-    assert_eq!(map(&sidecar.span)["_dd.datadog_sidecar_version"], version);
+    for face in [Face::Agent, Face::Sidecar] {
+        let sidecar = tagged(Platform::CloudRunService, face, pairs);
+        let span = map(&sidecar.span);
+        assert_eq!(span["_dd.datadog_sidecar_version"], version);
+        assert_eq!((span.contains_key("datadog_init_version"), span["origin"]), (false, "cloudrun"));
+    }
 }
 
 #[test]
@@ -528,4 +532,130 @@ fn l54_metrics_are_accounted_by_platform_where_the_number_is_known() {
         };
         assert_eq!(platform.metric_origin(), Some((1, category)), "{platform:?}");
     }
+}
+
+#[test]
+fn a_plain_container_is_local_and_says_who_runs_it() {
+    for (pairs, orchestrator) in [
+        (&[][..], None),
+        (&[("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x")], Some("ecs")),
+        (&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")], Some("kubernetes")),
+        (&[("KUBERNETES_SERVICE_HOST", "")], None),
+    ] {
+        assert_eq!(detect(&strings(pairs), Face::Entrypoint).platform, Platform::Local);
+        let tags = tagged(Platform::Local, Face::Entrypoint, pairs);
+        let span = map(&tags.span);
+        assert_eq!((span["local"], span.get("orchestrator").copied()), ("true", orchestrator), "{pairs:?}");
+        let on_metrics = on_metrics(Platform::Local, Face::Entrypoint, pairs);
+        assert_eq!(on_metrics.len(), 1 + usize::from(orchestrator.is_some()), "{on_metrics:?}");
+    }
+}
+
+fn on_logs(platform: Platform, face: Face, pairs: &[(&str, &str)]) -> Vec<String> {
+    log_tags(&platform, &strings(pairs), &metadata(), face, &identity())
+}
+
+#[test]
+fn logs_of_a_job_carry_everything_down_to_the_task() {
+    let pairs = &[
+        ("CLOUD_RUN_JOB", "nightly"),
+        ("CLOUD_RUN_EXECUTION", "nightly-x"),
+        ("CLOUD_RUN_TASK_INDEX", "3"),
+        ("CLOUD_RUN_TASK_ATTEMPT", "0"),
+        ("CLOUD_RUN_TASK_COUNT", "5"),
+    ];
+    let version = format!("datadog_init_version:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        on_logs(Platform::CloudRunJob, Face::Entrypoint, pairs),
+        [
+            "_dd.origin:cloudrunjobs",
+            "container_id:00ab",
+            &version,
+            "env:prod",
+            "gcrj.container_id:00ab",
+            "gcrj.execution_name:nightly-x",
+            "gcrj.job_name:nightly",
+            "gcrj.location:europe-west1",
+            "gcrj.project_id:proj",
+            "gcrj.resource_name:projects/proj/locations/europe-west1/jobs/nightly",
+            "gcrj.task_attempt:0",
+            "gcrj.task_count:5",
+            "gcrj.task_index:3",
+            "job_name:nightly",
+            "location:europe-west1",
+            "origin:cloudrunjobs",
+            "project_id:proj",
+            "service:shop",
+            "version:1.2",
+            "team:b:c",
+            "a:1",
+            "bare",
+        ]
+    );
+}
+
+#[test]
+fn logs_of_a_replica_and_of_a_sidecar_carry_what_metrics_must_not() {
+    let pairs = &[("CONTAINER_APP_NAME", "App"), ("CONTAINER_APP_REPLICA_NAME", "App--1-x")];
+    let tags = on_logs(Platform::ContainerApps, Face::Sidecar, pairs);
+    for tag in ["replica_name:App--1-x", "aca.replica.name:App--1-x", "app_name:App", "env:prod", "bare"] {
+        assert!(tags.iter().any(|had| had == tag), "{tag}: {tags:?}");
+    }
+    assert!(tags.iter().any(|tag| tag.starts_with("_dd.datadog_sidecar_version:")), "{tags:?}");
+}
+
+#[test]
+fn logs_of_the_agent_carry_the_mini_agents_tags_and_the_users() {
+    let plain = on_logs(Platform::Local, Face::Agent, &[]);
+    assert_eq!(plain, ["env:prod", "service:shop", "version:1.2", "team:b:c", "a:1", "bare"]);
+    let function = on_logs(Platform::AzureFunctions, Face::Agent, AZURE_FUNCTION);
+    for tag in ["origin:azurefunction", "_dd.origin:azurefunction", "functionname:My-App", "team:b:c"] {
+        assert!(function.iter().any(|had| had == tag), "{tag}: {function:?}");
+    }
+}
+
+#[test]
+fn on_logs_the_clouds_tags_win_over_the_users_and_no_value_of_the_user_is_lost() {
+    let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let identity = Identity {
+        env: Some("dev".into()),
+        tags: vec![of("env", "mine"), of("location", "mars"), of("origin", "me"), of("x", "1"), of("x", "2")],
+        ..Identity::default()
+    };
+    let pairs = strings(&[("K_SERVICE", "s")]);
+    let tags = log_tags(&Platform::CloudRunService, &pairs, &metadata(), Face::Entrypoint, &identity);
+    let of_keys = |keys: &[&str]| -> Vec<&str> {
+        let has = |tag: &&String| keys.iter().any(|key| tag.starts_with(key));
+        tags.iter().filter(has).map(String::as_str).collect()
+    };
+    assert_eq!(
+        of_keys(&["env:", "location:", "origin:"]),
+        ["location:europe-west1", "origin:cloudrun", "env:mine"]
+    );
+    assert_eq!(of_keys(&["x:"]), ["x:1", "x:2"]);
+}
+
+#[test]
+fn enhanced_metrics_of_azure_name_the_site_as_the_references_do() {
+    let pairs = &[
+        ("WEBSITE_SITE_NAME", "site"),
+        ("REGION_NAME", "West Europe"),
+        ("WEBSITE_OWNER_NAME", "sub-1+group-westeuropewebspace"),
+        ("WEBSITE_SKU", "EP1"),
+        ("COMPUTERNAME", "PL1-Box"),
+    ];
+    let site = ["name:site", "region:West Europe", "resource_group:group", "subscription_id:sub-1"];
+    let tags = |platform, face| enhanced_tags(platform, &strings(pairs), face);
+    assert_eq!(tags(Platform::AppService, Face::Entrypoint), site);
+    assert_eq!(tags(Platform::AzureFunctions, Face::Agent), [&site[..], &["plan_tier:EP1"]].concat());
+    assert!(tags(Platform::CloudRunService, Face::Entrypoint).is_empty());
+    let instance = |platform, face, pairs: &[(&str, &str)], metadata: &Metadata| {
+        instance_name(platform, &strings(pairs), metadata, face)
+    };
+    assert_eq!(instance(Platform::AzureFunctions, Face::Agent, pairs, &metadata()), "pl1-box");
+    let pod = &[("WEBSITE_POD_NAME", "POD"), ("CONTAINER_NAME", "c")];
+    assert_eq!(instance(Platform::AzureFunctions, Face::Agent, pod, &metadata()), "pod");
+    assert_eq!(instance(Platform::AppService, Face::Entrypoint, pairs, &metadata()), "PL1-Box");
+    assert_eq!(instance(Platform::CloudRunService, Face::Entrypoint, pairs, &metadata()), "00ab");
+    assert_eq!(instance(Platform::CloudRunService, Face::Sidecar, &[], &Metadata::default()), "unknown");
 }

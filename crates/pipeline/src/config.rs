@@ -2,6 +2,10 @@
 //!
 //! Defaults are the reference agent's (`facts/trace-intake.md` §6, §7; `facts/settings.md` §3).
 
+mod logs;
+
+pub use logs::{LogRule, LogRuleKind};
+
 use regex::Regex;
 use std::fmt;
 

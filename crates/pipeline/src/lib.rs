@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod config;
 pub mod facts;
+pub mod logs;
 pub mod metrics;
 pub mod normalize;
 pub mod obfuscate;

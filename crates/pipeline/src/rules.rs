@@ -2,7 +2,7 @@
 //! (`facts/trace-intake.md` §6). A rule means what it means to the reference agent, whose syntax is Go's.
 
 pub(crate) mod pattern;
-mod template;
+pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 

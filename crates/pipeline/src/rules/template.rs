@@ -6,10 +6,10 @@
 use regex::Regex;
 
 /// A replacement, parsed once.
-#[derive(Debug)]
-pub(super) struct Template(Vec<Part>);
+#[derive(Clone, Debug)]
+pub(crate) struct Template(Vec<Part>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(String),
     /// Empty where the group did not take part in the match.
@@ -18,7 +18,7 @@ enum Part {
 
 impl Template {
     /// Parses a replacement for matches of `pattern`. Groups the pattern lacks stand for nothing.
-    pub(super) fn new(replacement: &str, pattern: &Regex) -> Self {
+    pub(crate) fn new(replacement: &str, pattern: &Regex) -> Self {
         let mut parts = Vec::new();
         let mut text = String::new();
         let mut rest = replacement;
@@ -49,7 +49,7 @@ impl Template {
     }
 
     /// Emits `text` with every match replaced, part by part; emits nothing when nothing matches.
-    pub(super) fn replace(&self, pattern: &Regex, text: &str, mut emit: impl FnMut(&str)) {
+    pub(crate) fn replace(&self, pattern: &Regex, text: &str, mut emit: impl FnMut(&str)) {
         let mut end = 0;
         if let [Part::Text(replacement)] = self.0.as_slice() {
             for found in pattern.find_iter(text) {

@@ -150,6 +150,24 @@ E +21.60 s  python  last  … 2 more lines
 }
 
 #[test]
+fn of_a_message_that_is_json_its_text_is_shown() {
+    let shown = |message: &str| {
+        let mut tally = Tally::default();
+        tally.logs.add(LogRecord { timestamp_ms: None, ..alone(0, "info", message) });
+        tree(100).logs(&tally.logs).lines().nth(2).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        shown(r#"{"level":30,"msg":"or\u0064er\nof 40","deep":[[{}]]}"#),
+        "I  python  order  … 1 more line"
+    );
+    assert_eq!(shown(r#"{"event":"login","message":""}"#), "I  python  login");
+    assert_eq!(shown("{\"message\":\"\\u001b[31mred\\u0007\"}"), "I  python  red␇");
+    for other in [r#"{"message":{"a":1}}"#, r#"{"a":1}"#, r#"{"msg":"cut"#, "{not json}", r#""text""#] {
+        assert_eq!(shown(other), format!("I  python  {other}"));
+    }
+}
+
+#[test]
 fn the_end_counts_logs_by_status_and_service() {
     let mut tally = Tally::default();
     for _ in 0..1_200 {

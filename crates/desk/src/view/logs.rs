@@ -7,6 +7,8 @@ use super::tree::{DIM, Line, RED, Tree, YELLOW};
 use crate::gather::Group;
 use crate::logs::{ByStatus, LogRecord, Logs};
 use model::log::LogStatus;
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Logs shown below one span, and of those without a span, the latest; the others are counted.
@@ -273,9 +275,28 @@ fn mark(status: LogStatus) -> (&'static str, &'static str) {
     }
 }
 
-/// The lines of a message that are not blank, without what colours them.
-fn message(log: &LogRecord) -> impl Iterator<Item = String> + '_ {
-    log.message.lines().map(unescaped).filter(|line| !line.trim().is_empty())
+/// The lines of a message that are not blank, without what colours them. Of one that is a JSON object, its text.
+fn message(log: &LogRecord) -> impl Iterator<Item = String> {
+    let text = said(&log.message).unwrap_or(Cow::Borrowed(&log.message));
+    let lines = text.lines().map(unescaped).filter(|line| !line.trim().is_empty());
+    // No view shows more than a few of them; the others are counted.
+    lines.collect::<Vec<_>>().into_iter()
+}
+
+/// The text of a message that is a JSON object, by the names that loggers give it.
+fn said(message: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Members<'a> {
+        #[serde(default, borrow)]
+        message: Option<Cow<'a, str>>,
+        #[serde(default, borrow)]
+        msg: Option<Cow<'a, str>>,
+        #[serde(default, borrow)]
+        event: Option<Cow<'a, str>>,
+    }
+    let object = message.trim_start().starts_with('{').then_some(message)?;
+    let Members { message, msg, event } = serde_json::from_str(object).ok()?;
+    [message, msg, event].into_iter().flatten().find(|text| !text.trim().is_empty())
 }
 
 /// By time; one that does not say its own has that of the one before it.

@@ -7,6 +7,7 @@
 
 pub mod backend;
 pub mod load;
+pub mod logs;
 pub mod metrics;
 pub mod payload;
 pub mod proto;
@@ -14,4 +15,5 @@ pub mod stats;
 pub mod statsd;
 
 pub use backend::{Action, Answer, Backend, Behaviour, Body, Keep, Received};
+pub use logs::Log;
 pub use metrics::Metrics;

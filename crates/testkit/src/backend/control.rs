@@ -6,10 +6,10 @@
 //! | `POST /_control/recover` | forgets the rules |
 //! | `POST /_control/release` | lets held requests go |
 //! | `POST /_control/reset` | forgets what was received |
-//! | `POST /_control/wait` | answers when `{"spans", "hits", "requests", "points", "sketched", "events", "checks"}` are reached: 200, or 408 after `timeout_ms` |
+//! | `POST /_control/wait` | answers when `{"spans", "hits", "requests", "points", "sketched", "events", "checks", "logs"}` are reached: 200, or 408 after `timeout_ms` |
 //! | `GET /_counts` | the counts |
 //! | `GET /_metrics` | by metric name, merged as the backend does: `{"names": {name: {"contexts", "points", "total", "gauges", "sketched", "sketched_sum"}}, "replaced", "replaced_others"}` |
-//! | `GET /_dump` | the counts, every acknowledged span, statistic, series, sketch, event and service check, and the requests |
+//! | `GET /_dump` | the counts, every acknowledged span, statistic, series, sketch, event, service check and log, and the requests |
 //!
 //! None of them answers while connections are refused: give a refusal a period.
 
@@ -100,6 +100,7 @@ pub(super) fn dump(shared: &Shared) -> Value {
             "sketches": sketches.flatten().collect::<Vec<_>>(),
             "events": state.events,
             "checks": state.checks,
+            "logs": state.logs,
             "duplicates": duplicates.collect::<Vec<_>>(),
             "requests": state.received.iter().map(|request| summary(request)).collect::<Vec<_>>(),
         })
@@ -119,6 +120,7 @@ fn summary(request: &Received) -> Value {
         Body::Sketches(_) => ("sketches", None),
         Body::Events(_) => ("events", None),
         Body::Checks(_) => ("checks", None),
+        Body::Logs(_) => ("logs", None),
         Body::Other(bytes) => ("other", Some(String::from_utf8_lossy(bytes).into_owned())),
         Body::Undecodable(error) => ("undecodable", Some(error.clone())),
         Body::NotKept => ("not_kept", None),
@@ -147,6 +149,7 @@ struct Wait {
     sketched: u64,
     events: u64,
     checks: u64,
+    logs: u64,
     timeout_ms: u64,
 }
 
@@ -160,6 +163,7 @@ impl Default for Wait {
             sketched: 0,
             events: 0,
             checks: 0,
+            logs: 0,
             timeout_ms: 10_000,
         }
     }
@@ -175,6 +179,7 @@ impl Wait {
             (counts.sketched, self.sketched),
             (counts.events, self.events),
             (counts.checks, self.checks),
+            (counts.logs, self.logs),
         ]
         .iter()
         .all(|(reached, wanted)| reached >= wanted)

@@ -2,6 +2,7 @@
 
 use super::state::{Arrived, Body};
 use crate::{
+    logs,
     metrics::decode::{self as metrics, Kind},
     proto::AgentPayload,
     stats::StatsPayload,
@@ -34,14 +35,19 @@ pub(super) struct Content {
     pub(super) hits: u64,
 }
 
-/// Whether it goes to one of the metric intakes.
-pub(super) fn is_metrics(arrived: &Arrived) -> bool {
-    Kind::of(&arrived.path).is_some()
+/// Whether it goes to an intake whose limits are known: that of logs, or one of metrics.
+pub(super) fn is_limited(arrived: &Arrived) -> bool {
+    Kind::of(&arrived.path).is_some() || logs::is_path(&arrived.path)
 }
 
 /// Whether a body is beyond a limit by its bytes on the wire alone.
 pub(super) fn is_oversized_on_the_wire(arrived: &Arrived) -> bool {
-    Kind::of(&arrived.path).is_some_and(|kind| arrived.body.len() > kind.limits().wire_bytes)
+    let limit = match Kind::of(&arrived.path) {
+        Some(kind) => kind.limits().wire_bytes,
+        None if logs::is_path(&arrived.path) => logs::BODY_MAX_BYTES,
+        None => return false,
+    };
+    arrived.body.len() > limit
 }
 
 pub(super) fn body(arrived: &Arrived) -> Decoded {
@@ -52,6 +58,17 @@ pub(super) fn body(arrived: &Arrived) -> Decoded {
     };
     if let Some(kind) = Kind::of(&arrived.path) {
         return metric_body(arrived, kind, &plain, oversized);
+    }
+    if logs::is_path(&arrived.path) {
+        let (body, count) = match logs::decode(&plain) {
+            Ok(logs) => {
+                let count = logs.len();
+                (Body::Logs(logs), count)
+            }
+            Err(error) => (Body::Undecodable(error), 0),
+        };
+        let oversized = oversized || plain.len() > logs::BODY_MAX_BYTES || count > logs::BODY_MAX_LOGS;
+        return Decoded { body, bytes: plain.len(), oversized };
     }
     let decoded = if arrived.path.ends_with(TRACES_PATH) {
         AgentPayload::decode(&*plain).map(Body::Traces).map_err(|error| error.to_string())

@@ -13,6 +13,7 @@ pub use behaviour::{Action, Behaviour};
 pub use state::{Answer, Body, Counts, PathCounts, Received};
 
 use crate::{
+    logs::Log,
     metrics::{Check, Event, Metrics, Series, SketchSeries},
     proto::{AgentPayload, Span},
     stats::StatsPayload,
@@ -201,6 +202,14 @@ impl Backend {
         self.shared.read(|state| state.checks.clone())
     }
 
+    /// Acknowledged logs, in order. Whatever is kept; copies share their texts. To wait for a number of logs,
+    /// [`Self::counts`] is cheaper.
+    pub fn logs(&self) -> Vec<Log> {
+        // Counts what was kept to be counted later.
+        self.shared.counts();
+        self.shared.read(|state| state.logs.clone())
+    }
+
     /// How many spans were acknowledged.
     pub fn span_count(&self) -> u64 {
         self.counts().spans
@@ -290,5 +299,7 @@ impl Drop for Backend {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_logs;
 #[cfg(test)]
 mod tests_metrics;

@@ -327,11 +327,11 @@ impl Receiving<'_> {
         }
     }
 
-    /// Whether the metric intakes refuse it as too big.
+    /// Whether its intake refuses it as too big.
     fn is_oversized(&mut self) -> bool {
         match &self.arrived {
             Some(arrived) if self.shared.keep == Keep::Counts => decode::is_oversized_on_the_wire(arrived),
-            Some(arrived) if decode::is_metrics(arrived) => {
+            Some(arrived) if decode::is_limited(arrived) => {
                 self.decoded.get_or_insert_with(|| decode::body(arrived)).oversized
             }
             _ => false,

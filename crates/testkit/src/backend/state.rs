@@ -2,6 +2,7 @@
 
 use super::{Keep, behaviour::Behaviour, decode};
 use crate::{
+    logs::Log,
     metrics::{Check, Event, EventPayload, Metrics, Series, SketchSeries},
     proto::AgentPayload,
     stats::StatsPayload,
@@ -66,6 +67,8 @@ pub enum Body {
     Events(EventPayload),
     /// Of the service check intake.
     Checks(Vec<Check>),
+    /// Of the log intake.
+    Logs(Vec<Log>),
     /// Of any other path, decompressed.
     Other(Bytes),
     /// Of one of the intakes above, but wrong; why.
@@ -116,7 +119,9 @@ pub struct Counts {
     pub events: u64,
     /// Service checks in acknowledged requests.
     pub checks: u64,
-    /// Bodies of the metric intakes beyond a limit; answered 413 when it is noticed in time, which with
+    /// Logs in acknowledged requests.
+    pub logs: u64,
+    /// Bodies of the intakes of metrics and logs beyond a limit; answered 413 when it is noticed in time, which with
     /// [`Keep::Counts`] only the bytes on the wire are.
     pub oversized: u64,
     /// Bodies of the intakes that could not be decoded.
@@ -160,6 +165,7 @@ pub(super) struct State {
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Vec<Event>,
     pub(super) checks: Vec<Check>,
+    pub(super) logs: Vec<Log>,
     counts: Counts,
     kept_bytes: usize,
     deferred: Vec<(Arrived, Answer)>,
@@ -213,7 +219,7 @@ impl State {
         self.deferred_bytes = 0;
         for (arrived, answer) in std::mem::take(&mut self.deferred) {
             self.book_arrival(&arrived.path, arrived.body.len(), answer);
-            if decode::is_metrics(&arrived) {
+            if decode::is_limited(&arrived) {
                 let decoded = decode::body(&arrived);
                 self.counts.decoded_bytes += decoded.bytes as u64;
                 self.counts.undecodable += u64::from(matches!(decoded.body, Body::Undecodable(_)));
@@ -294,6 +300,10 @@ impl State {
             Body::Checks(checks) => {
                 self.counts.checks += checks.len() as u64;
                 self.checks.extend_from_slice(checks);
+            }
+            Body::Logs(logs) => {
+                self.counts.logs += logs.len() as u64;
+                self.logs.extend_from_slice(logs);
             }
             Body::Other(_) | Body::Undecodable(_) | Body::NotKept => {}
         }

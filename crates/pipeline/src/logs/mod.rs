@@ -13,7 +13,11 @@ mod parts;
 pub mod registry;
 pub mod rules;
 mod stack;
+#[cfg(test)]
+mod stack_tests;
 pub mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use lines::{Assembler, Message};
 pub use multi_line::{Grouping, MultiLine};

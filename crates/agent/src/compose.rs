@@ -11,6 +11,7 @@ use crate::intake::labels::Labels;
 use crate::intake::server::Accepting;
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::logging::SayOnce;
+use crate::logs::{Logs, ProgramOutput};
 use crate::platform::{self, Face, Metadata};
 use crate::report::Report;
 use crate::room::Budget;
@@ -33,6 +34,8 @@ const LIGHT_SHARE: NonZeroU32 = share(1);
 const INTAKE_SHARE: NonZeroU32 = share(2);
 /// A million contexts take a second to encode and pack.
 const METRICS_SHARE: NonZeroU32 = share(3);
+/// As many megabytes of logs to pack.
+const LOGS_SHARE: NonZeroU32 = share(3);
 
 const fn share(weight: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(weight - 1)
@@ -69,24 +72,32 @@ impl std::error::Error for StartError {}
 /// Settings as text, which the platform's tags are read from once more when its metadata are known.
 pub type SharedStrings = Arc<dyn Strings + Send + Sync>;
 
-/// An agent that holds its sockets and does nothing yet: the kernel queues what programs send.
+/// An agent that holds its sockets and does nothing yet: the kernel queues what programs send, and what a wrapped
+/// program writes is taken already.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
     tcp: Option<Tcp>,
     unix: Option<Unix>,
+    logs_input: Option<Tcp>,
     dogstatsd: Sockets,
+    say: Arc<SayOnce>,
+    books: Books,
+    budget: Budget,
+    logs: Option<Arc<Logs>>,
 }
 
 /// Binds every transport, before anything slow.
 ///
 /// What cannot be had is a warning beside other transports. It is fatal when traces have no other one, since
-/// tracers do not look for another agent, or when nothing else is up at all.
+/// tracers do not look for another agent, or when nothing else is up at all. Around a program nothing is fatal, and
+/// nothing is waited for: the program comes first.
 ///
 /// # Errors
 /// When no transport could be bound.
 pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let mut errors = Vec::new();
+    let wraps = config.face == Face::Entrypoint;
     let (mut tcp, mut unix) = (None, None);
     if config.receiver.enabled {
         if let Some(address) = &config.receiver.socket {
@@ -96,24 +107,45 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
             }
         }
         if let Some(port) = config.receiver.port {
-            match Tcp::bind(SocketAddr::new(config.receiver.bind, port)).await {
+            let address = SocketAddr::new(config.receiver.bind, port);
+            let bound = if wraps { Tcp::bind_now(address) } else { Tcp::bind(address).await };
+            match bound {
                 Ok(bound) => tcp = Some(bound),
                 Err(error) => errors.push(error),
             }
         }
-        if tcp.is_none() && unix.is_none() {
+        if tcp.is_none() && unix.is_none() && !wraps {
             return Err(StartError::Bind(errors));
         }
     }
     let (dogstatsd, more) = Sockets::bind(&config.dogstatsd);
     errors.extend(more);
-    if tcp.is_none() && unix.is_none() && dogstatsd.is_empty() && !errors.is_empty() {
+    let logs_input = match config.logs.input.map(Tcp::bind_now) {
+        Some(Ok(bound)) => Some(bound),
+        Some(Err(mut error)) => {
+            // The advice of the receiver's port would mislead.
+            error.advice = "choose another port with DD_LOGS_PORT".into();
+            errors.push(error);
+            None
+        }
+        None => None,
+    };
+    let nothing = tcp.is_none() && unix.is_none() && logs_input.is_none() && dogstatsd.is_empty();
+    if nothing && !errors.is_empty() && !wraps {
         return Err(StartError::Bind(errors));
     }
     for error in &errors {
         log::warn!("{error}; clients that use it are not heard");
     }
-    Ok(Bound { config, tcp, unix, dogstatsd })
+    let say = Arc::new(SayOnce::default());
+    let books = Books::default();
+    let forward = settings::forward(&config);
+    let budget = Budget::new(forward.memory_bytes - forward.additional_memory_bytes());
+    let logs = config
+        .logs
+        .enabled
+        .then(|| Arc::new(Logs::new(settings::logs(&config), &books, budget.clone(), Arc::clone(&say))));
+    Ok(Bound { config, tcp, unix, logs_input, dogstatsd, say, books, budget, logs })
 }
 
 impl Bound {
@@ -127,9 +159,15 @@ impl Bound {
         self.dogstatsd.udp_address()
     }
 
+    /// Takes what a wrapped program writes, from now on; `None` when logs are off.
+    pub fn output(&self) -> Option<ProgramOutput> {
+        self.logs.as_ref().map(ProgramOutput::new)
+    }
+
     /// What is bound.
     pub fn transports(&self) -> Vec<TransportName> {
-        self.receivers().into_iter().chain(self.dogstatsd.names()).collect()
+        let logs = self.logs_input.as_ref().map(|tcp| tcp.name().clone());
+        self.receivers().into_iter().chain(self.dogstatsd.names()).chain(logs).collect()
     }
 
     /// What is bound for HTTP.
@@ -145,11 +183,8 @@ impl Bound {
     pub fn start(self, strings: SharedStrings) -> Result<Running, StartError> {
         let names = self.receivers();
         let statsd_port = self.dogstatsd_address().map_or(0, |address| address.port());
-        let Self { config, tcp, unix, dogstatsd: sockets } = self;
-        let say = Arc::new(SayOnce::default());
-        let books = Books::default();
+        let Self { config, tcp, unix, logs_input, dogstatsd: sockets, say, books, budget, logs } = self;
         let forward_settings = settings::forward(&config);
-        let budget = Budget::new(forward_settings.memory_bytes - forward_settings.additional_memory_bytes());
         let client = HttpClient::new(&settings::client(&config));
         let (forwarder, sender) =
             forward::forwarder(&forward_settings, Arc::new(client.clone())).map_err(StartError::Endpoint)?;
@@ -159,7 +194,7 @@ impl Bound {
             hostname: config.identity.hostname.clone(),
             env: processor.env().to_owned(),
             header: header(&config, processor.env()),
-            packing: settings::packing(&config),
+            packing: settings::packing(config.compression),
             flush_period: config.flush_period,
             counting_bytes: settings::counting_bytes(&config),
         };
@@ -176,12 +211,14 @@ impl Bound {
             &config.process.stats,
             &books,
             budget.clone(),
-            forwarder,
+            forwarder.clone(),
             client.clone(),
         ));
         let tcp = tcp.map(Listener::new);
         let unix = unix.map(Listener::new);
-        let states = [tcp.as_ref().map(|l| &l.state), unix.as_ref().map(|l| &l.state)];
+        let logs_input = logs_input.map(Listener::new);
+        let states = [&tcp, &logs_input].map(|listener| listener.as_ref().map(|l| &l.state));
+        let states = states.into_iter().chain([unix.as_ref().map(|l| &l.state)]);
         let intake = Arc::new(Intake {
             settings: settings::intake(&config),
             books: books.clone(),
@@ -194,13 +231,15 @@ impl Bound {
             rates: Default::default(),
             egress: Arc::clone(&egress),
             dogstatsd: config.dogstatsd.enabled.then(|| Arc::clone(&dogstatsd)),
+            logs: logs.clone(),
             client,
             passes: settings::passes(&config),
-            transports: states.into_iter().flatten().map(Arc::clone).collect(),
+            transports: states.flatten().map(Arc::clone).collect(),
             started: std::time::Instant::now(),
             draining: false.into(),
         });
 
+        let for_flush = Arc::clone(&dogstatsd);
         let mut stack = Stack::default();
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
@@ -209,7 +248,11 @@ impl Bound {
             let dogstatsd = Arc::clone(&dogstatsd);
             |close| dogstatsd.run(heard, close)
         });
-        push_labels(&mut stack, &config, strings, &intake, &dogstatsd);
+        if let Some(logs) = &logs {
+            let logs = Arc::clone(logs);
+            stack.push("logs", LOGS_SHARE, |close| logs.run(forwarder, close));
+        }
+        push_labels(&mut stack, &config, strings, &intake, &dogstatsd, logs.as_ref());
         // Streams of metrics have the same bound, apart: an accept loop holds a place while it waits.
         let places = config.receiver.connections_max.min(Semaphore::MAX_PERMITS);
         let accepting = |connections| Accepting {
@@ -217,12 +260,15 @@ impl Bound {
             connections,
             say: Arc::clone(&say),
         };
-        if tcp.is_some() || unix.is_some() {
+        if tcp.is_some() || unix.is_some() || logs_input.is_some() {
             let (to_intake, connections) = server::hand_over();
             stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
             let to_intake = accepting(to_intake);
             if let Some(tcp) = tcp {
                 tcp.push("tcp listener", &mut stack, &intake, to_intake.clone());
+            }
+            if let Some(logs_input) = logs_input {
+                logs_input.push("logs listener", &mut stack, &intake, to_intake.clone());
             }
             if let Some(unix) = unix {
                 unix.push("unix listener", &mut stack, &intake, to_intake);
@@ -237,7 +283,7 @@ impl Bound {
                 sockets::serve(sockets, dogstatsd, settings, accepting, say, hearing, close)
             });
         }
-        Ok(Running { stack, intake, books })
+        Ok(Running { stack, intake, dogstatsd: for_flush, logs, books })
     }
 }
 
@@ -269,14 +315,19 @@ fn push_labels(
     strings: SharedStrings,
     intake: &Arc<Intake>,
     dogstatsd: &Arc<DogStatsD>,
+    logs: Option<&Arc<Logs>>,
 ) {
-    let (platform, host, identity) = (config.platform, config.metadata_host.clone(), config.identity.clone());
-    let (intake, dogstatsd) = (Arc::clone(intake), Arc::clone(dogstatsd));
+    let (platform, face) = (config.platform, config.face);
+    let (host, identity) = (config.metadata_host.clone(), config.identity.clone());
+    let (intake, dogstatsd, logs) = (Arc::clone(intake), Arc::clone(dogstatsd), logs.cloned());
     let set = move |metadata: &Metadata| {
-        let tags = platform::tags(&platform, &*strings, metadata, Face::Agent, &identity);
+        let tags = platform::tags(&platform, &*strings, metadata, face, &identity);
         intake.labels.set(Labels::new(&tags));
-        let tags = platform::metric_tags(&platform, &*strings, metadata, Face::Agent);
+        let tags = platform::metric_tags(&platform, &*strings, metadata, face);
         dogstatsd.set_platform_tags(tags);
+        if let Some(logs) = &logs {
+            logs.set_tags(&platform::log_tags(&platform, &*strings, metadata, face, &identity));
+        }
     };
     if !platform.has_metadata() {
         set(&Metadata::default());
@@ -316,6 +367,8 @@ fn header(config: &Config, env: &str) -> Vec<u8> {
 pub struct Running {
     stack: Stack,
     intake: Arc<Intake>,
+    dogstatsd: Arc<DogStatsD>,
+    logs: Option<Arc<Logs>>,
     books: Books,
 }
 
@@ -332,6 +385,23 @@ impl Running {
         &self.intake
     }
 
+    /// Sends what is held as soon as may be; with `all` the open buckets of metrics and statistics too, whose parts
+    /// then arrive as points of their own.
+    pub fn flush(&self, all: bool) {
+        self.intake.egress.flush_now(all);
+        if all {
+            self.dogstatsd.flush_now();
+        }
+        if let Some(logs) = &self.logs {
+            logs.flush_now();
+        }
+    }
+
+    /// A wrapped program ended with this exit code.
+    pub fn program_ended(&self, exit_code: u8) {
+        log::debug!("the program ended with {exit_code}");
+    }
+
     /// The books, readable at any time.
     pub fn books(&self) -> &Books {
         &self.books
@@ -346,7 +416,7 @@ impl Running {
     /// be sent. Afterwards nothing is held.
     pub async fn stop(self, cause: &str, deadline: Deadline) -> Report {
         let began = Instant::now();
-        let Self { stack, intake, books } = self;
+        let Self { stack, intake, books, .. } = self;
         intake.draining.store(true, Ordering::Relaxed);
         let late = books.clone();
         let ends = stack.unwind(deadline, move || late.close()).await;

@@ -1,16 +1,18 @@
 //! From what the user decided to what each part needs.
 
-use crate::config::{self, CompressionKind, Config, Destination};
+use crate::config::{self, Compression, CompressionKind, Config, Destination};
 use crate::dogstatsd::DogStatsDSettings;
 use crate::forward::client::{CONNECT_TIMEOUT, ClientSettings};
 use crate::forward::{Endpoint, ForwardSettings, Kind, Route};
 use crate::intake::IntakeSettings;
 use crate::intake::proxied::{Passes, secret_value};
+use crate::logs::LogsSettings;
 use crate::packing::Packing;
 use crate::room::percent_of;
 use crate::transport::UnixAddress;
 use http::HeaderValue;
 use model::limits::COUNTING_MEMORY_PERCENT;
+use pipeline::logs::{Grouping, LogRules};
 
 pub(crate) fn forward(config: &Config) -> ForwardSettings {
     let endpoints = &config.endpoints;
@@ -21,6 +23,7 @@ pub(crate) fn forward(config: &Config) -> ForwardSettings {
         route(config, Kind::Sketches, &endpoints.metrics),
         route(config, Kind::Checks, &endpoints.metrics),
         route(config, Kind::Events, &endpoints.events),
+        route(config, Kind::Logs, &endpoints.logs),
         route(config, Kind::DataStreams, &endpoints.traces),
         route(config, Kind::Profiles, &endpoints.profiling),
         route(config, Kind::DebuggerLogs, &endpoints.debugger_logs),
@@ -68,11 +71,24 @@ pub(crate) fn passes(config: &Config) -> Passes {
     }
 }
 
-pub(crate) fn packing(config: &Config) -> Packing {
-    match config.compression.kind {
-        CompressionKind::Zstd => Packing::Zstd(config.compression.level),
-        CompressionKind::Gzip => Packing::Gzip(u32::try_from(config.compression.level).unwrap_or(1)),
+pub(crate) fn packing(compression: Compression) -> Packing {
+    match compression.kind {
+        CompressionKind::Zstd => Packing::Zstd(compression.level),
+        CompressionKind::Gzip => Packing::Gzip(u32::try_from(compression.level).unwrap_or(1)),
         CompressionKind::None => Packing::Plain,
+    }
+}
+
+pub(crate) fn logs(config: &Config) -> LogsSettings {
+    let logs = &config.logs;
+    LogsSettings {
+        hostname: config.identity.hostname.clone(),
+        service: config.identity.service.clone().unwrap_or_default(),
+        source: logs.source.clone(),
+        rules: LogRules::new(&logs.rules),
+        grouping: Grouping::new(&logs.rules, logs.auto_multi_line),
+        batch_wait: logs.batch_wait,
+        packing: packing(logs.compression),
     }
 }
 
@@ -98,7 +114,7 @@ pub(crate) fn dogstatsd(config: &Config) -> DogStatsDSettings {
     if config.dogstatsd.instance_tag {
         metrics.instance_tag = Some(format!("{INSTANCE_TAG_KEY}:{:08x}", fastrand::u32(..)));
     }
-    DogStatsDSettings { metrics, packing: packing(config) }
+    DogStatsDSettings { metrics, packing: packing(config.compression) }
 }
 
 pub(crate) fn unix_address(address: &config::SocketAddress) -> UnixAddress {

@@ -1,9 +1,10 @@
 //! The binary: one match over its faces, and the exit codes.
 
 mod dev;
+mod run;
 
-use agent::config::Config;
 use agent::config::source::Environment;
+use agent::config::{Config, ConfigErrors};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ lastlight carries the telemetry of short-lived and confined programs to its back
 
 Usage:
   lastlight                          the agent: receives traces, metrics and profiles, forwards them
+  lastlight run [--] COMMAND...      the entrypoint of a container: runs COMMAND, and carries its traces,
+                                     metrics and logs; without COMMAND the sidecar of other containers
   lastlight dev [--json] [-- COMMAND...]
                                      the agent with a backend inside: runs COMMAND (or waits for Ctrl-C)
                                      and shows what it sends; no account, no API key
@@ -42,9 +45,14 @@ died; 75 something was lost and LASTLIGHT_STRICT_EXIT is set; 78 wrong configura
 ";
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    if std::path::Path::new(&name).file_stem().is_some_and(|name| name == run::ALIAS) {
+        return run::wrap(words);
+    }
     let mut arguments = lexopt::Parser::from_env();
     let command = match arguments.next() {
-        Ok(None) => return daemon(),
+        Ok(None) => return daemon(Config::load(&Environment)),
         Ok(Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h'))) => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -60,6 +68,8 @@ fn main() -> ExitCode {
     match command.to_str() {
         Some("check") => check(arguments),
         Some("dev") => dev::run(arguments),
+        // Every word behind it is the command's, what looks like an option too.
+        Some("run") => run::run(words.skip(1)),
         _ => usage(&lexopt::Error::UnexpectedArgument(command)),
     }
 }
@@ -86,8 +96,8 @@ fn check(mut arguments: lexopt::Parser) -> ExitCode {
 }
 
 /// The agent, until it is told to stop.
-fn daemon() -> ExitCode {
-    let config = Config::load(&Environment).map_err(|errors| errors.to_string());
+fn daemon(config: Result<Config, ConfigErrors>) -> ExitCode {
+    let config = config.map_err(|errors| errors.to_string());
     agent::logging::install(config.as_ref().map_or(log::LevelFilter::Info, |config| config.log_level));
     let config = match config.and_then(|config| match config.require_api_key() {
         Ok(_) => Ok(config),

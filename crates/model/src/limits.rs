@@ -57,8 +57,6 @@ pub const LOG_MAX_BYTES: usize = 900_000;
 pub const LOG_BATCH_MAX_BYTES: usize = 5_000_000;
 /// Logs of one payload.
 pub const LOG_BATCH_MAX_COUNT: usize = 1_000;
-/// Body of one request to `/v1/input`: one payload, as the intake would take it.
-pub const LOG_INPUT_MAX_BYTES: usize = 5 * MIB;
 
 /// Nesting of msgpack values a decoder follows.
 pub const MSGPACK_MAX_DEPTH: usize = 32;

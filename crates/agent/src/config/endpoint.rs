@@ -157,6 +157,8 @@ pub struct Endpoints {
     pub metrics: Destination,
     /// Base of `/intake/`.
     pub events: Destination,
+    /// Whole URL of logs.
+    pub logs: Destination,
     /// Whole URL of profiles.
     pub profiling: Destination,
     /// Base of the tracers' telemetry; the path of the request is added.
@@ -177,8 +179,8 @@ pub struct Endpoints {
 
 /// Path of profiles.
 pub(super) const PROFILING_PATH: &str = "/api/v2/profile";
-/// Path of debugger logs.
-pub(super) const DEBUGGER_LOGS_PATH: &str = "/api/v2/logs";
+/// Path of logs, those of the debugger among them.
+pub(super) const LOGS_PATH: &str = "/api/v2/logs";
 /// Path of debugger diagnostics and symbol databases.
 pub(super) const DEBUGGER_PATH: &str = "/api/v2/debugger";
 /// Path of tracer flares.
@@ -201,9 +203,10 @@ impl Endpoints {
             // and breaks egress lists. These two names stay.
             metrics: Destination::only(url("api", "")),
             events: Destination::only(url("app", "")),
+            logs: Destination::only(url("http-intake.logs", LOGS_PATH)),
             profiling: Destination::only(url("intake.profile", PROFILING_PATH)),
             telemetry: Some(Destination::only(url("instrumentation-telemetry-intake", ""))),
-            debugger_logs: Destination::only(url("http-intake.logs", DEBUGGER_LOGS_PATH)),
+            debugger_logs: Destination::only(url("http-intake.logs", LOGS_PATH)),
             debugger_diagnostics: Destination::only(url("debugger-intake", DEBUGGER_PATH)),
             symbol_database: Destination::only(url("debugger-intake", DEBUGGER_PATH)),
             evp: Some(EvpProxy::to(EvpTarget::Domain(site.to_owned()))),
@@ -222,9 +225,10 @@ impl Endpoints {
             traces: Destination::only(at("")),
             metrics: Destination::only(at("")),
             events: Destination::only(at("")),
+            logs: Destination::only(at(LOGS_PATH)),
             profiling: Destination::only(at(PROFILING_PATH)),
             telemetry: Some(Destination::only(at(""))),
-            debugger_logs: Destination::only(at(DEBUGGER_LOGS_PATH)),
+            debugger_logs: Destination::only(at(LOGS_PATH)),
             debugger_diagnostics: Destination::only(at(DEBUGGER_PATH)),
             symbol_database: Destination::only(at(DEBUGGER_PATH)),
             evp: Some(EvpProxy::to(EvpTarget::Fixed(base.clone()))),

@@ -1,8 +1,9 @@
 //! From what was said to what it means.
 
 mod dogstatsd;
+mod logs;
 
-use super::endpoint::{DEBUGGER_LOGS_PATH, DEBUGGER_PATH, OPENLINEAGE_PATH, PROFILING_PATH, url_or_site};
+use super::endpoint::{DEBUGGER_PATH, LOGS_PATH, OPENLINEAGE_PATH, PROFILING_PATH, url_or_site};
 use super::reader::Reader;
 use super::source::Strings;
 use super::table::{self, Kind, Setting};
@@ -19,6 +20,7 @@ use pipeline::config::{
     ProbabilisticConfig, ProcessConfig, RareConfig, Rules, SamplingConfig, SqlMode, StatsConfig,
 };
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// Environment of spans that have none, when the user named none either (`facts/settings.md` §1).
 const ENV_DEFAULT: &str = "none";
@@ -30,6 +32,7 @@ const RARE: RareConfig = RareConfig { tps: 5.0, ttl_seconds: 300, cardinality: 2
 pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config, Vec<ConfigError>) {
     let reader = &mut Reader::new(strings);
     let detection = platform::detect(strings, face);
+    defaults(reader, strings, face, detection.platform);
     let identity = identity(reader, &detection, probe);
     let features =
         reader.optional(&table::DD_APM_FEATURES, |text| Ok(parse::words(text))).unwrap_or_default();
@@ -43,12 +46,16 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         reader.warnings.push(format!("DD_SITE={site}: the site is probably {rest}, without app."));
     }
     let (bind, bind_address) = bind(reader);
-    let receiver = receiver(reader, bind_address);
+    let receiver = receiver(reader, bind_address, face);
+    let logs = logs::read(reader, strings, detection.platform);
     let config = Config {
         dogstatsd: dogstatsd::read(reader, bind, &receiver, &identity, detection.platform),
+        enhanced_metrics: reader.boolean(&table::DD_ENHANCED_METRICS_ENABLED),
+        face,
         receiver,
         api_key: reader.optional(&table::DD_API_KEY, parse::secret),
-        endpoints: endpoints(reader, &site),
+        endpoints: endpoints(reader, &site, logs.to_worker),
+        logs,
         site,
         stats: stats_mode(reader, &process),
         process,
@@ -61,6 +68,9 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         tls: tls(reader),
         memory_bytes: reader.bytes(&table::LASTLIGHT_MEMORY),
         stop_timeout: reader.duration(&table::LASTLIGHT_STOP_TIMEOUT),
+        stop_signal: reader.choice(&table::LASTLIGHT_STOP_SIGNAL),
+        kill_after: kill_after(reader),
+        subreaper: reader.boolean(&table::LASTLIGHT_SUBREAPER),
         strict_exit: reader.boolean(&table::LASTLIGHT_STRICT_EXIT),
         exit_with_parent: exit_with_parent(reader),
         log_level: log_level(reader),
@@ -89,6 +99,38 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
 /// What `DD_APM_FEATURES` may name. `429` is what we always do (losses.md L114).
 const KNOWN_FEATURES: &[&str] =
     &["429", "big_resource", "error_rare_sample_tracer_drop", "probabilistic_sampler_full_trace_id"];
+
+/// What a stop leaves of the platform's grace.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+
+/// Defaults that follow from where we run, and as what (`facts/platforms.md` §8).
+fn defaults(reader: &mut Reader<'_>, strings: &dyn Strings, face: Face, platform: platform::Platform) {
+    if let Some(grace) = platform.stop_grace(strings) {
+        let timeout = grace.saturating_sub(STOP_MARGIN).as_secs().to_string();
+        reader.default_to(&table::LASTLIGHT_STOP_TIMEOUT, format!("{timeout}s"), "by the platform's grace");
+    }
+    if face == Face::Agent {
+        return;
+    }
+    // What a wrapped program's own words drown in, or what a platform takes for its words.
+    reader.default_to(&table::DD_LOG_LEVEL, "warn", "around or beside a program");
+    reader.default_to(&table::DD_HOSTNAME, "none", "around or beside a program");
+    if face == Face::Sidecar {
+        for setting in [
+            &table::DD_LOGS_ENABLED,
+            &table::DD_APM_NON_LOCAL_TRAFFIC,
+            &table::DD_DOGSTATSD_NON_LOCAL_TRAFFIC,
+        ] {
+            reader.default_to(setting, "true", "beside programs");
+        }
+    }
+}
+
+fn kill_after(reader: &mut Reader<'_>) -> Option<Duration> {
+    let Kind::Duration { min_ms, max_ms } = table::LASTLIGHT_KILL_AFTER.kind else { return None };
+    let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(max_ms));
+    reader.optional(&table::LASTLIGHT_KILL_AFTER, |text| parse::duration(text, min, max))
+}
 
 fn identity(reader: &mut Reader<'_>, detection: &Detection, probe: &Probe) -> Identity {
     let given = reader.optional(&table::DD_HOSTNAME, parse::host_name);
@@ -148,8 +190,9 @@ fn port(text: &str) -> Result<u16, parse::Why> {
     text.parse().map_err(|_| "it is no port".to_owned())
 }
 
-fn receiver(reader: &mut Reader<'_>, bind: IpAddr) -> Receiver {
+fn receiver(reader: &mut Reader<'_>, bind: IpAddr, face: Face) -> Receiver {
     let apm = reader.boolean(&table::DD_APM_ENABLED);
+    let traced = reader.boolean(&table::DD_TRACE_ENABLED);
     let listens = reader.boolean(&table::DD_APM_RECEIVER_ENABLED);
     let port = reader.value(&table::DD_APM_RECEIVER_PORT, port);
     let non_local = reader.boolean(&table::DD_APM_NON_LOCAL_TRAFFIC);
@@ -157,7 +200,7 @@ fn receiver(reader: &mut Reader<'_>, bind: IpAddr) -> Receiver {
         reader.replace(&table::DD_BIND_HOST, "0.0.0.0", "by DD_APM_NON_LOCAL_TRAFFIC, for the receiver");
     }
     let receiver = Receiver {
-        enabled: apm && listens,
+        enabled: apm && listens && (traced || face == Face::Agent),
         port: Some(port).filter(|port| *port != 0),
         bind: if non_local { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { bind },
         socket: reader.optional(&table::DD_APM_RECEIVER_SOCKET, parse::socket),
@@ -355,7 +398,7 @@ fn stats_mode(reader: &mut Reader<'_>, process: &ProcessConfig) -> StatsMode {
     }
 }
 
-fn endpoints(reader: &mut Reader<'_>, site: &str) -> Endpoints {
+fn endpoints(reader: &mut Reader<'_>, site: &str, to_worker: bool) -> Endpoints {
     let mut endpoints = Endpoints::of_site(site);
     let base = |base: &str| BaseUrl::new(base);
     destination(
@@ -394,7 +437,7 @@ fn endpoints(reader: &mut Reader<'_>, site: &str) -> Endpoints {
         &mut endpoints.debugger_logs,
         [&table::DD_APM_DEBUGGER_DD_URL, &table::DD_APM_DEBUGGER_ADDITIONAL_ENDPOINTS],
         Some(&table::DD_APM_DEBUGGER_API_KEY),
-        |url| Ok(BaseUrl::new(url)?.or_path(DEBUGGER_LOGS_PATH)),
+        |url| Ok(BaseUrl::new(url)?.or_path(LOGS_PATH)),
     );
     destination(
         reader,
@@ -414,6 +457,7 @@ fn endpoints(reader: &mut Reader<'_>, site: &str) -> Endpoints {
         |url| Ok(BaseUrl::new(url)?.or_path(DEBUGGER_PATH)),
     );
     events(reader, &mut endpoints);
+    logs::destination(reader, &mut endpoints.logs, to_worker);
     let lineage_enabled = reader.boolean(&table::DD_OL_PROXY_CONFIG_ENABLED);
     let lineage_url = reader.optional(&table::DD_OL_PROXY_CONFIG_DD_URL, |text| {
         url_or_site(text, "data-obs-intake", OPENLINEAGE_PATH)

@@ -7,6 +7,7 @@
 pub mod dogstatsd;
 pub mod endpoint;
 mod load;
+pub mod logs;
 pub mod parse;
 mod reader;
 pub mod secret;
@@ -15,6 +16,7 @@ pub mod table;
 
 pub use dogstatsd::{DogStatsD, EolRequired, UdpAddress};
 pub use endpoint::{BaseUrl, Destination, Endpoint, Endpoints, EvpProxy, EvpTarget};
+pub use logs::{FilePattern, Logs};
 pub use parse::SocketAddress;
 pub use secret::Secret;
 
@@ -30,6 +32,8 @@ use table::Setting;
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// As which part of a program we run.
+    pub face: Face,
     /// Key of the intake; only `lastlight dev` runs without ([`Config::require_api_key`]).
     pub api_key: Option<Secret>,
     /// Domain of the intake.
@@ -44,6 +48,10 @@ pub struct Config {
     pub receiver: Receiver,
     /// How metrics reach us and what happens to them.
     pub dogstatsd: DogStatsD,
+    /// How logs reach us and what happens to them.
+    pub logs: Logs,
+    /// Metrics of the platform itself are sent.
+    pub enhanced_metrics: bool,
     /// What happens to traces.
     pub process: ProcessConfig,
     /// Who computes stats.
@@ -62,6 +70,12 @@ pub struct Config {
     pub memory_bytes: usize,
     /// Bound of a stop.
     pub stop_timeout: Duration,
+    /// The image's stop signal in lower case, such as `sigterm`.
+    pub stop_signal: String,
+    /// How long after a request to end a wrapped program is killed.
+    pub kill_after: Option<Duration>,
+    /// Adopt and reap orphans where we are not process 1.
+    pub subreaper: bool,
     /// Exit with 75 when a stop had to drop something.
     pub strict_exit: bool,
     /// Drain and exit when the parent process is gone.

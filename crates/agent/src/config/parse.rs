@@ -2,7 +2,7 @@
 
 use super::endpoint::BaseUrl;
 use super::secret::Secret;
-use pipeline::config::{ReplaceRule, TagRegexRule, TagRule};
+use pipeline::config::{LogRule, ReplaceRule, TagRegexRule, TagRule};
 use pipeline::metrics::mapper;
 use regex::Regex;
 use std::net::{IpAddr, Ipv4Addr};
@@ -406,6 +406,62 @@ pub fn replace_rules(text: &str) -> Result<Vec<ReplaceRule>, Why> {
             }
             ReplaceRule::new(&row.name, &row.pattern, &row.repl)
                 .map_err(|error| format!("rule {}: {error}", index + 1))
+        })
+        .collect()
+}
+
+/// Rules for logs.
+pub fn log_rules(text: &str) -> Result<Vec<LogRule>, Why> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        r#type: String,
+        #[serde(default)]
+        name: String,
+        pattern: String,
+        #[serde(default)]
+        replace_placeholder: String,
+    }
+    let rows: Vec<Row> =
+        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of rules: {error}"))?;
+    let numbered = rows.iter().enumerate();
+    numbered
+        .map(|(index, row)| {
+            LogRule::new(&row.r#type, &row.name, &row.pattern, &row.replace_placeholder)
+                .map_err(|error| format!("rule {}: {error}", index + 1))
+        })
+        .collect()
+}
+
+/// Endpoints of logs, each with its key. Errors quote no key.
+pub fn log_endpoints(text: &str) -> Result<Vec<(String, Secret)>, Why> {
+    use serde_json::Value;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("it is not JSON (line {}, column {})", error.line(), error.column()))?;
+    let Value::Array(rows) = value else { return Err("it is not a JSON array".into()) };
+    let numbered = rows.iter().enumerate();
+    numbered
+        .map(|(index, row)| {
+            let place = format!("endpoint {}", index + 1);
+            // The reference takes names in any case.
+            let member = |name: &str| {
+                let mut members = row.as_object().into_iter().flatten();
+                members.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            };
+            let text = |name: &str| {
+                member(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+            };
+            let host = text("host").ok_or(format!("{place} has no \"Host\""))?;
+            let key = text("api_key").ok_or(format!("{place} has no \"api_key\""))?;
+            let key = secret(key).map_err(|why| format!("the key of {place}: {why}"))?;
+            let port = match member("port") {
+                None => None,
+                Some(port) => {
+                    let port = port.as_u64().or_else(|| port.as_str()?.parse().ok());
+                    let port = port.filter(|port| (1..=u64::from(u16::MAX)).contains(port));
+                    Some(port.ok_or(format!("the \"Port\" of {place} is none"))?)
+                }
+            };
+            Ok((port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")), key))
         })
         .collect()
 }

@@ -13,6 +13,8 @@ const SHOWN_MAX_CHARACTERS: usize = 200;
 /// Reads settings one after another and keeps what was said and what was wrong.
 pub(super) struct Reader<'a> {
     strings: &'a dyn Strings,
+    /// Defaults that are not the table's, and why.
+    defaults: Vec<(&'static Setting, String, &'static str)>,
     pub(super) said: Vec<Said>,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<String>,
@@ -20,7 +22,13 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(strings: &'a dyn Strings) -> Self {
-        let mut reader = Self { strings, said: Vec::new(), errors: Vec::new(), warnings: Vec::new() };
+        let mut reader = Self {
+            strings,
+            defaults: Vec::new(),
+            said: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        };
         for name in strings.unreadable() {
             if let Some(setting) = table::find(&name) {
                 reader.errors.push(ConfigError {
@@ -32,6 +40,16 @@ impl<'a> Reader<'a> {
             }
         }
         reader
+    }
+
+    /// Another default than the table's, to be said before the setting is read.
+    pub(super) fn default_to(
+        &mut self,
+        setting: &'static Setting,
+        text: impl Into<String>,
+        how: &'static str,
+    ) {
+        self.defaults.push((setting, text.into(), how));
     }
 
     /// A setting that has a default. After an error the default stands in, so that reading goes on.
@@ -53,8 +71,13 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&str) -> Result<T, Why>,
     ) -> Option<T> {
         let Some((name, text)) = self.find(setting) else {
-            self.said.push(Said { setting, text: setting.default.to_owned(), source: Source::Default });
-            return if setting.default.is_empty() { None } else { parse(setting.default).ok() };
+            let (text, source) = match self.defaults.iter().find(|(of, ..)| std::ptr::eq(*of, setting)) {
+                Some((_, text, how)) => (text.clone(), Source::Derived((*how).to_owned())),
+                None => (setting.default.to_owned(), Source::Default),
+            };
+            let parsed = if text.is_empty() { None } else { parse(&text).ok() };
+            self.said.push(Said { setting, text, source });
+            return parsed;
         };
         let parsed = parse(&text);
         let parsed = match parsed {
@@ -195,6 +218,13 @@ pub(super) fn shown(setting: &Setting, text: &str) -> String {
         Kind::EndpointMap => match parse::endpoint_map(text) {
             Ok(pairs) => {
                 let pairs: Vec<String> = pairs.iter().map(|(url, key)| format!("{url} ({key})")).collect();
+                pairs.join(", ")
+            }
+            Err(_) => mask(""),
+        },
+        Kind::LogEndpoints => match parse::log_endpoints(text) {
+            Ok(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(host, key)| format!("{host} ({key})")).collect();
                 pairs.join(", ")
             }
             Err(_) => mask(""),

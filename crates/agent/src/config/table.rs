@@ -36,7 +36,7 @@ impl Setting {
 
     /// Its value must not be shown.
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret | Kind::EndpointMap | Kind::ProxyUrl)
+        matches!(self.kind, Kind::Secret | Kind::EndpointMap | Kind::LogEndpoints | Kind::ProxyUrl)
     }
 }
 
@@ -131,6 +131,10 @@ pub enum Kind {
     Regexes,
     /// A JSON array of replacements.
     ReplaceRules,
+    /// A JSON array of rules for logs.
+    LogRules,
+    /// A JSON array of endpoints for logs; never shown.
+    LogEndpoints,
     /// A JSON map of URLs to lists of keys; never shown.
     EndpointMap,
 }
@@ -197,6 +201,13 @@ impl Kind {
             Self::ReplaceRules => {
                 "a JSON array such as [{\"name\":\"http.url\",\"pattern\":\"token=.*\",\"repl\":\"?\"}]"
             }
+            Self::LogRules => {
+                "a JSON array such as [{\"type\":\"mask_sequences\",\"name\":\"tokens\",\"pattern\":\"token=\\\\w+\",\
+                 \"replace_placeholder\":\"token=?\"}]; types: exclude_at_match, include_at_match, mask_sequences, multi_line"
+            }
+            Self::LogEndpoints => {
+                "a JSON array such as [{\"api_key\":\"<key>\",\"Host\":\"http-intake.logs.datadoghq.eu\",\"Port\":443}]"
+            }
             Self::EndpointMap => "a JSON map such as {\"https://trace.agent.datadoghq.eu\":[\"<key>\"]}",
         };
         text.to_owned()
@@ -230,8 +241,9 @@ impl Kind {
             | Self::TagRules
             | Self::TagRegexRules
             | Self::Regexes
+            | Self::LogRules
             | Self::ReplaceRules => "rules",
-            Self::EndpointMap => "endpoints",
+            Self::EndpointMap | Self::LogEndpoints => "endpoints",
         }
     }
 }

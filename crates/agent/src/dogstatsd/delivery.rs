@@ -2,10 +2,8 @@
 
 use super::{DogStatsD, Hot, seconds};
 use crate::clock;
-use crate::forward::{Kind, Outgoing, Target};
-use crate::packing::Packer;
-use bytes::Bytes;
-use http::{HeaderValue, header};
+use crate::forward::Kind;
+use crate::shipping::Parcel;
 use lifecycle::Close;
 use model::limits::{
     SERIES_BATCH_MAX_BYTES, SERIES_PACKED_MAX_BYTES, SKETCH_BATCH_MAX_BYTES, SKETCH_PACKED_MAX_BYTES,
@@ -13,7 +11,6 @@ use model::limits::{
 use model::{Receipt, Why};
 use pipeline::metrics::Flush;
 use pipeline::outbox::{Batch, Outbox};
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,15 +27,10 @@ const TICK: Duration = Duration::from_millis(1);
 /// How often a flush lets others go first between two of its steps; then it goes on, however many come.
 const YIELDS_MAX_COUNT: u32 = 1_000;
 
-/// How one kind of payload is sent (`facts/delivery.md` §3.7).
+/// How one kind of payload is made and sent.
 #[derive(Debug)]
 struct Form {
-    kind: Kind,
-    path: &'static str,
-    content_type: &'static str,
-    /// Bytes of one payload before it is packed, and after.
-    bytes_max: usize,
-    packed_max: usize,
+    parcel: Parcel,
     /// Makes the body of some entries, where it is more than one after the other.
     wrap: Option<fn(&Batch, &Surroundings) -> Vec<u8>>,
 }
@@ -47,31 +39,33 @@ const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
 static SERIES: Form = Form {
-    kind: Kind::Series,
-    path: "/api/v2/series",
-    content_type: PROTOBUF,
-    bytes_max: SERIES_BATCH_MAX_BYTES,
-    packed_max: SERIES_PACKED_MAX_BYTES,
+    parcel: Parcel {
+        kind: Kind::Series,
+        path: "/api/v2/series",
+        content_type: PROTOBUF,
+        bytes_max: SERIES_BATCH_MAX_BYTES,
+        packed_max: SERIES_PACKED_MAX_BYTES,
+        advice: ADVICE,
+    },
     wrap: None,
 };
-static SKETCHES: Form = Form { kind: Kind::Sketches, path: "/api/beta/sketches", ..OTHER };
-static EVENTS: Form =
-    Form { kind: Kind::Events, path: "/intake/", content_type: JSON, wrap: Some(events_body), ..OTHER };
-static CHECKS: Form = Form {
-    kind: Kind::Checks,
-    path: "/api/v1/check_run",
-    content_type: JSON,
-    wrap: Some(checks_body),
-    ..OTHER
-};
-const OTHER: Form = Form {
-    kind: Kind::Sketches,
-    path: "",
-    content_type: PROTOBUF,
-    bytes_max: SKETCH_BATCH_MAX_BYTES,
-    packed_max: SKETCH_PACKED_MAX_BYTES,
-    wrap: None,
-};
+static SKETCHES: Form = Form { parcel: other(Kind::Sketches, "/api/beta/sketches", PROTOBUF), wrap: None };
+static EVENTS: Form = Form { parcel: other(Kind::Events, "/intake/", JSON), wrap: Some(events_body) };
+static CHECKS: Form =
+    Form { parcel: other(Kind::Checks, "/api/v1/check_run", JSON), wrap: Some(checks_body) };
+
+const ADVICE: &str = "use fewer or shorter tags (DD_TAGS, DD_DOGSTATSD_TAGS, those of the metric)";
+
+const fn other(kind: Kind, path: &'static str, content_type: &'static str) -> Parcel {
+    Parcel {
+        kind,
+        path,
+        content_type,
+        bytes_max: SKETCH_BATCH_MAX_BYTES,
+        packed_max: SKETCH_PACKED_MAX_BYTES,
+        advice: ADVICE,
+    }
+}
 
 /// What events and service checks get that they do not say themselves.
 #[derive(Debug)]
@@ -172,7 +166,8 @@ impl DogStatsD {
                 }
                 () = close.requested() => break,
             }
-            self.flush_in_time(Flush::Closed, &close).await;
+            let all = self.flush.swap(false, Ordering::AcqRel);
+            self.flush_in_time(if all { Flush::All } else { Flush::Closed }, &close).await;
         }
         self.flush_in_time(Flush::All, &close).await;
         self.let_go();
@@ -242,63 +237,14 @@ impl DogStatsD {
         }
     }
 
-    /// Packs and submits a batch, in halves where it is too big for the intake.
+    /// Packs and submits a batch.
     async fn send_batch(&self, form: &Form, batch: Batch, receipt: Receipt) {
-        let mut waiting = vec![(batch, receipt)];
-        let mut packer = Packer::default();
-        while let Some((mut batch, mut receipt)) = waiting.pop() {
-            let bytes = match form.wrap {
-                Some(wrap) => wrap(&batch, &self.surroundings()),
-                None => std::mem::take(&mut batch.bytes),
-            };
-            let unpacked = bytes.len();
-            let Ok((packed, bytes, used)) = std::mem::take(&mut packer).pack_aside(bytes, self.packing).await
-            else {
-                receipt.dropped(Why::Panicked);
-                continue;
-            };
-            packer = used;
-            let sent_bytes = packed.as_ref().map_or(unpacked, |(packed, _)| packed.len());
-            if unpacked > form.bytes_max || sent_bytes > form.packed_max {
-                if form.wrap.is_none() {
-                    batch.bytes = bytes;
-                }
-                match batch.halves() {
-                    Ok((first, second)) => {
-                        let of_second = receipt.take(second.samples());
-                        waiting.push((second, of_second));
-                        waiting.push((first, receipt));
-                    }
-                    // Alone it is too big still: an outcome with a name (losses.md L108).
-                    Err(_) => {
-                        self.say.warn("oversized", || {
-                            format!("a payload for {} is too big, alone: {unpacked} bytes, {sent_bytes} packed; it is dropped: use fewer or shorter tags (DD_TAGS, DD_DOGSTATSD_TAGS, those of the metric)", form.path)
-                        });
-                        receipt.dropped(Why::Oversized);
-                    }
-                }
-                continue;
-            }
-            self.submit(form, packed, bytes, receipt);
-        }
+        let wrap = form.wrap.map(|wrap| move |batch: &Batch| wrap(batch, &self.surroundings()));
+        self.shipper.ship(&form.parcel, batch, receipt, wrap).await;
     }
 
     fn surroundings(&self) -> Surroundings {
         Surroundings { hostname: self.hostname.clone(), tags: self.lock().tags.clone() }
-    }
-
-    fn submit(&self, form: &Form, packed: Option<crate::packing::Packed>, bytes: Vec<u8>, receipt: Receipt) {
-        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type))];
-        let body = match packed {
-            Some((packed, encoding)) => {
-                headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-                packed
-            }
-            None => bytes,
-        };
-        let room = self.budget.force(form.kind.signal(), body.len());
-        let target = Target { kind: form.kind, path: Cow::Borrowed(form.path) };
-        self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
     }
 }
 

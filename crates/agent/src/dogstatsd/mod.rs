@@ -19,6 +19,7 @@ use crate::forward::Forwarder;
 use crate::logging::SayOnce;
 use crate::packing::Packing;
 use crate::room::{Budget, Room};
+use crate::shipping::Shipper;
 use crate::transport::TransportName;
 use model::limits::{SERIES_BATCH_MAX_BYTES, SERIES_BATCH_MAX_POINTS, SKETCH_BATCH_MAX_BYTES};
 use model::metric::{Distribution, MetricType, Series};
@@ -26,7 +27,7 @@ use model::{Books, Receipt, Signal, Why};
 use pipeline::metrics::{Aggregator, Key, LOOK_AHEAD, MetricsConfig, Refused, Sink, Spelled};
 use pipeline::outbox::{Batch, Bounds, Outbox};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, SetOnce};
 use wire::dogstatsd::{self, Message, Metric};
@@ -60,10 +61,10 @@ pub(crate) struct DogStatsD {
     /// How many wait for the lock to add samples.
     waiting: AtomicUsize,
     wake: Notify,
+    /// Everything is to be sent now.
+    flush: AtomicBool,
     books: Books,
-    budget: Budget,
-    forwarder: Forwarder,
-    packing: Packing,
+    shipper: Shipper,
     hostname: String,
     say: Arc<SayOnce>,
     /// Books of each transport that is up.
@@ -198,10 +199,9 @@ impl DogStatsD {
             hot: Mutex::new(hot),
             waiting: AtomicUsize::new(0),
             wake: Notify::new(),
+            flush: AtomicBool::new(false),
             books: books.clone(),
-            budget,
-            forwarder,
-            packing: settings.packing,
+            shipper: Shipper { forwarder, budget, packing: settings.packing, say: Arc::clone(&say) },
             hostname,
             say,
             transports,
@@ -218,6 +218,12 @@ impl DogStatsD {
         drop(hot);
         // The first call wins, as with the tags of spans.
         self.tagged.set(()).ok();
+    }
+
+    /// Sends what is held as soon as may be, open buckets too.
+    pub(crate) fn flush_now(&self) {
+        self.flush.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 
     /// Takes what is in some packets, given as their bytes and whether their end was cut off. Never waits for

@@ -31,8 +31,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri};
 use lane::{Item, Lane};
 use model::limits::{
-    ADDITIONAL_ENDPOINT_MEMORY_PERCENT, EVENTS_MEMORY_PERCENT, METRICS_QUEUE_MEMORY_PERCENT,
-    REQUEST_BODY_MAX_BYTES, STATS_MEMORY_PERCENT,
+    ADDITIONAL_ENDPOINT_MEMORY_PERCENT, EVENTS_MEMORY_PERCENT, LOGS_QUEUE_MEMORY_PERCENT,
+    METRICS_QUEUE_MEMORY_PERCENT, REQUEST_BODY_MAX_BYTES, STATS_MEMORY_PERCENT,
 };
 use model::{Books, Receipt, Signal, Why};
 use pipeline::queue::{Bounds, Policy};
@@ -63,6 +63,8 @@ pub enum Kind {
     Events,
     /// Service checks.
     Checks,
+    /// Logs.
+    Logs,
     /// Data streams.
     DataStreams,
     /// Profiles.
@@ -79,13 +81,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Traces,
         Self::Stats,
         Self::Series,
         Self::Sketches,
         Self::Events,
         Self::Checks,
+        Self::Logs,
         Self::DataStreams,
         Self::Profiles,
         Self::Telemetry,
@@ -103,6 +106,7 @@ impl Kind {
             Self::Sketches => "sketches",
             Self::Events => "events",
             Self::Checks => "checks",
+            Self::Logs => "logs",
             Self::DataStreams => "data_streams",
             Self::Profiles => "profiles",
             Self::Telemetry => "telemetry",
@@ -120,6 +124,7 @@ impl Kind {
             Self::Series | Self::Sketches => Signal::Metrics,
             Self::Events => Signal::Events,
             Self::Checks => Signal::Checks,
+            Self::Logs => Signal::Logs,
             _ => Signal::Proxied,
         }
     }
@@ -227,6 +232,8 @@ pub fn forwarder<T: Transport>(
             Kind::Events | Kind::Checks => {
                 (Policy::EvictOldest, percent_of(settings.memory_bytes, EVENTS_MEMORY_PERCENT))
             }
+            // Whoever wrote a line does not write it again, and the newest tell most of what is going on.
+            Kind::Logs => (Policy::EvictOldest, percent_of(settings.memory_bytes, LOGS_QUEUE_MEMORY_PERCENT)),
             // Everything here was admitted against the memory bound, so this bound is never the first one.
             _ => (Policy::RefuseNew, usize::MAX),
         };

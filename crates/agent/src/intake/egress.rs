@@ -21,6 +21,7 @@ use pipeline::stats::{ClientAggregator, Concentrator, Counted};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -29,6 +30,10 @@ use tokio::sync::Notify;
 pub(crate) const HEADER_RESERVE_BYTES: usize = 64 * 1024;
 /// Least time between two looks at the statistics.
 const STATS_TICK: Duration = Duration::from_secs(1);
+
+/// See [`Egress::flush_now`].
+const FLUSH_TRACES: u8 = 1;
+const FLUSH_STATS: u8 = 2;
 
 /// A timer this late was frozen with the process: connections that were idle may be dead (`facts/platforms.md` §5).
 const THAW_LATENESS: Duration = Duration::from_secs(5);
@@ -61,6 +66,8 @@ pub(crate) struct Egress {
     /// Of the batch before, while batches follow each other.
     packer: Mutex<Option<Packer>>,
     wake: Notify,
+    /// What was asked to be sent now: [`FLUSH_TRACES`] and [`FLUSH_STATS`].
+    flush: AtomicU8,
     settings: EgressSettings,
     budget: Budget,
     pub(super) forwarder: Forwarder,
@@ -96,6 +103,7 @@ impl Egress {
             clients: Mutex::new(ClientAggregator::new(share, now)),
             packer: Mutex::default(),
             wake: Notify::new(),
+            flush: AtomicU8::new(0),
             settings,
             budget,
             forwarder,
@@ -132,6 +140,13 @@ impl Egress {
         lock(&self.clients).held_bytes() > self.settings.counting_bytes / 2
     }
 
+    /// Sends what is held as soon as may be, with `all` the open buckets of statistics too.
+    pub(crate) fn flush_now(&self, all: bool) {
+        let asked = if all { FLUSH_TRACES | FLUSH_STATS } else { FLUSH_TRACES };
+        self.flush.fetch_or(asked, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
     /// Runs as a stage: closes batches in time, and everything at the end.
     pub(crate) async fn run(self: Arc<Self>, close: Close) {
         let mut stopping = false;
@@ -151,7 +166,15 @@ impl Egress {
                 self.client.forget_connections();
                 self.forwarder.kick();
             }
-            self.flush(stopping).await;
+            let asked = self.flush.swap(0, Ordering::AcqRel);
+            if asked & FLUSH_TRACES > 0 {
+                self.close_batch();
+            }
+            self.flush(stopping || asked & FLUSH_STATS > 0).await;
+            if asked > 0 {
+                // What waits for its next try is tried now.
+                self.forwarder.kick();
+            }
         }
         self.close_batch();
         self.flush(true).await;

@@ -23,6 +23,7 @@ pub(crate) use status::labels as labels_text;
 use crate::dogstatsd::DogStatsD;
 use crate::forward::client::HttpClient;
 use crate::logging::SayOnce;
+use crate::logs::Logs;
 use crate::room::Budget;
 use body::Bounds;
 use client::ClientHeaders;
@@ -73,6 +74,8 @@ pub(crate) struct Intake {
     pub(crate) egress: Arc<Egress>,
     /// None: switched off.
     pub(crate) dogstatsd: Option<Arc<DogStatsD>>,
+    /// None: switched off.
+    pub(crate) logs: Option<Arc<Logs>>,
     pub(crate) client: HttpClient,
     pub(crate) passes: Passes,
     pub(crate) transports: Vec<Arc<TransportState>>,
@@ -163,6 +166,25 @@ impl Intake {
                     Ok(json("{}".into()))
                 } else {
                     Err(body::no_room())
+                }
+            }
+            Route::LogsInput => {
+                let Some(logs) = &self.logs else {
+                    return Err(Refusal::new(Reason::Disabled, "logs are off (DD_LOGS_ENABLED)"));
+                };
+                let (head, incoming) = request.into_parts();
+                cross_site(&head.headers)?;
+                if !logs.has_room() {
+                    return Err(body::no_room());
+                }
+                let bounds = self.bounds(1);
+                let largest = self.budget.limit(Signal::Logs) / 2;
+                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
+                let received =
+                    body::read(&self.budget, Signal::Logs, &head.headers, incoming, bounds).await?;
+                match logs.take_body(&received.bytes) {
+                    Ok(()) => Ok(json("{}".into())),
+                    Err(error) => Err(Refusal::new(Reason::Malformed, error.to_string())),
                 }
             }
             Route::PipelineStats

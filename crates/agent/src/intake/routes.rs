@@ -62,6 +62,8 @@ routes! {
     OpenLineage = "/openlineage/api/v1/lineage";
     /// Metrics, as DogStatsD lines.
     DogStatsD = "/dogstatsd/v2/proxy";
+    /// Logs, JSON.
+    LogsInput = "/v1/input";
     /// Our own state, JSON.
     Status = "/lastlight/status";
     /// Our own state, Prometheus text.
@@ -128,6 +130,7 @@ impl Route {
             "/tracer_flare/v1" => Self::TracerFlare,
             "/openlineage/api/v1/lineage" => Self::OpenLineage,
             "/dogstatsd/v1/proxy" | "/dogstatsd/v2/proxy" => Self::DogStatsD,
+            "/v1/input" => Self::LogsInput,
             "/lastlight/status" => Self::Status,
             "/lastlight/metrics" => Self::Metrics,
             _ => Self::Unknown,

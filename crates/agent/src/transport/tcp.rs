@@ -35,19 +35,33 @@ impl Tcp {
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let give_up = Instant::now() + SUCCESSOR_WAIT;
         loop {
-            let error = match listen(address) {
-                Ok(listener) => {
-                    let address = listener.local_addr().unwrap_or(address);
-                    return Ok(Self { listener, name: name(address), address });
-                }
+            let error = match Self::bind_now(address) {
+                Ok(bound) => return Ok(bound),
                 Err(error) => error,
             };
-            let in_use = error.kind() == io::ErrorKind::AddrInUse;
+            let in_use = error.error.kind() == io::ErrorKind::AddrInUse;
             if in_use && Instant::now() < give_up && holder_is_draining(address).await {
                 sleep(SUCCESSOR_PAUSE).await;
                 continue;
             }
-            return Err(BindError { name: name(address), error, advice: advice(address, in_use) });
+            return Err(error);
+        }
+    }
+
+    /// Binds `address`, without waiting for anything.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub fn bind_now(address: SocketAddr) -> Result<Self, BindError> {
+        match listen(address) {
+            Ok(listener) => {
+                let address = listener.local_addr().unwrap_or(address);
+                Ok(Self { listener, name: name(address), address })
+            }
+            Err(error) => {
+                let in_use = error.kind() == io::ErrorKind::AddrInUse;
+                Err(BindError { name: name(address), error, advice: advice(address, in_use) })
+            }
         }
     }
 

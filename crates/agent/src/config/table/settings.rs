@@ -3,9 +3,9 @@
 use super::{Kind, Setting};
 use Kind::{
     BindHost, Bool, Bytes, CertificateFile, Choice, Decimal, Duration, EndpointMap, HostName, Integer,
-    JsonList, List, LogLevel, MapperProfiles, MetricNames, MetricNamespace, Percentiles, Port, ProxyUrl,
-    Regexes, ReplaceRules, Secret, Site, Socket, SomeOf, TagList, TagRegexRules, TagRules, Tags, Text, Url,
-    UrlOrSite, Words,
+    JsonList, List, LogEndpoints, LogLevel, LogRules, MapperProfiles, MetricNames, MetricNamespace,
+    Percentiles, Port, ProxyUrl, Regexes, ReplaceRules, Secret, Site, Socket, SomeOf, TagList, TagRegexRules,
+    TagRules, Tags, Text, Url, UrlOrSite, Words,
 };
 
 /// One row is: names, most important first; kind; default; meaning; who else honours it.
@@ -54,6 +54,7 @@ settings! {
     }
     "Receiver" {
         DD_APM_ENABLED: SWITCH, "true", "Traces are accepted at all.", "a i";
+        DD_TRACE_ENABLED: SWITCH, "true", "`false`: a wrapped program's traces are not accepted.", "i";
         DD_APM_RECEIVER_ENABLED: SWITCH, "true", "The receiver listens.", "a";
         DD_APM_RECEIVER_PORT | DD_RECEIVER_PORT: Port, "8126", "TCP port of the receiver; 0 for none.", "m a i";
         DD_APM_NON_LOCAL_TRAFFIC: SWITCH, "false", "Listen on all IPv4 addresses (0.0.0.0), whatever `DD_BIND_HOST` says.", "a i";
@@ -149,6 +150,24 @@ settings! {
         DD_APM_PEER_SERVICE_AGGREGATION: SWITCH, "true", "Older name of that; either of the two switches it on.", "a";
         DD_APM_PEER_TAGS: JsonList, "", "Peer tags beyond the reference's.", "a";
     }
+    "Logs" {
+        DD_LOGS_ENABLED: SWITCH, "false", "Logs are taken: a wrapped program's output, files, and what is posted to `/v1/input`. On in the sidecar (`lastlight run` without a command).", "m a i b";
+        DD_LOGS_PORT: Port, "10517", "TCP port, on 127.0.0.1, of `POST /v1/input`; 0 for none. The mini agent has it on all addresses.", "m";
+        DD_SOURCE: Text, "", "Source of logs. Not set: the platform, or `lastlight`.", "i";
+        DD_LOGS_CONFIG_PROCESSING_RULES: LogRules, "", "What is left out, kept or masked, and what begins a record of several lines. A bad rule stops the start: a wrapped program then runs without its agent.", "a b";
+        DD_LOGS_CONFIG_AUTO_MULTI_LINE_DETECTION | DD_LOGS_CONFIG_AUTO_MULTI_LINE: SWITCH, "true", "Lines of one stack trace are one log. Off in the reference.", "a";
+        DD_LOGS_CONFIG_BATCH_WAIT: PERIOD, "5s", "Longest time a log waits for its batch.", "a i";
+        DD_LOGS_CONFIG_USE_COMPRESSION: SWITCH, "true", "Compress logs (zstd).", "m a b";
+        DD_LOGS_CONFIG_COMPRESSION_LEVEL: Integer { min: -7, max: 22, unit: "" }, "1", "Level of it. The mini agent has 3.", "m a b";
+        DD_SERVERLESS_LOG_PATH: Text, "", "Files to follow: a path in which `*`, `?` and `[a-z]` stand for characters of one name.", "i";
+        DD_AAS_INSTANCE_LOGGING_ENABLED: SWITCH, "false", "Follow the files that App Service writes for this instance, instead of `DD_SERVERLESS_LOG_PATH`.", "i";
+        DD_AAS_INSTANCE_LOG_FILE_DESCRIPTOR: Text, "", "Part of their names behind the instance's.", "i";
+        LASTLIGHT_LOG_POSITIONS: Text, "", "File in which the positions in followed files are kept over a restart. Not set: `.lastlight-positions.json` beside the files.", "";
+        DD_LOGS_CONFIG_LOGS_DD_URL: Text, "", "Where logs go instead of `https://http-intake.logs.<site>/api/v2/logs`: a URL, or host and port.", "a b";
+        DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS: LogEndpoints, "", "Where logs go as well.", "m a b";
+        DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED: SWITCH, "false", "Logs go to an Observability Pipelines worker, uncompressed, and nowhere else.", "m a b";
+        DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL: Url, "", "URL of that worker. Without a path, `/api/v2/logs` is added.", "m a b";
+    }
     "Delivery" {
         DD_APM_DD_URL: Url, "", "Where traces, stats and data streams go instead of `https://trace.agent.<site>`.", "m a i b";
         DD_APM_ADDITIONAL_ENDPOINTS: EndpointMap, "", "Where traces, stats and data streams go as well.", "a i b";
@@ -193,7 +212,10 @@ settings! {
     }
     "Life of the process" {
         LASTLIGHT_MEMORY: MEMORY, "64MiB", "Bound of all telemetry held at one time.", "";
-        LASTLIGHT_STOP_TIMEOUT: Duration { min_ms: 0, max_ms: 3_600_000 }, "9s", "Longest time a stop may take: under the tightest platform's 10 s.", "";
+        LASTLIGHT_STOP_TIMEOUT: Duration { min_ms: 0, max_ms: 3_600_000 }, "9s", "Longest time a stop may take, counted from the first request to end: a second less than the platform's grace, which is 30 s on Container Apps and App Service (`WEBSITES_SHUTDOWN_TIMEOUT`) and otherwise taken for 10 s.", "";
+        LASTLIGHT_STOP_SIGNAL: Choice(&["sigterm", "sigint", "sigquit", "sighup"]), "sigterm", "The image's `STOPSIGNAL`, as which `lastlight run` understands that the platform's grace begins; SIGTERM always is one.", "";
+        LASTLIGHT_KILL_AFTER: Duration { min_ms: 1, max_ms: 3_600_000 }, "", "How long after a request to end a wrapped program that still runs is killed. Not set: that is left to the platform.", "";
+        LASTLIGHT_SUBREAPER: SWITCH, "false", "`lastlight run` adopts and reaps orphans where it is not process 1.", "";
         LASTLIGHT_STRICT_EXIT: SWITCH, "false", "Exit with 75 when a stop had to drop something.", "";
         LASTLIGHT_EXIT_WITH_PARENT: SWITCH, "", "Drain and exit when the parent process is gone. On when `DD_SERVERLESS_COMPAT_VERSION` is set: a compat layer starts us.", "";
     }
@@ -201,6 +223,7 @@ settings! {
         DD_SERVERLESS_COMPAT_VERSION: Text, "", "Version of the compat layer that started us; tag `_dd.serverless_compat_version`.", "m";
         DD_AZURE_RESOURCE_GROUP: Text, "", "Azure resource group, for tags. Flex Consumption does not tell it otherwise.", "m i";
         DD_AZURE_SUBSCRIPTION_ID: Text, "", "Azure subscription, for tags of Container Apps.", "i";
+        DD_ENHANCED_METRICS_ENABLED: SWITCH, "true", "Metrics of the platform itself: starts, instances, CPU, memory, network, tasks of a job.", "m i";
         GCE_METADATA_HOST: Text, "metadata.google.internal", "Host, and port, of Google's metadata server.", "std";
     }
 }

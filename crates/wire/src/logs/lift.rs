@@ -102,8 +102,16 @@ impl<'a> Lifting<'a> {
     /// Takes a member of an object whose attributes begin with `prefix`.
     fn below(&mut self, prefix: &'static str, name: &'a [u8], value: Value<'a>) {
         for (place, (attribute, field)) in ATTRIBUTES.iter().enumerate() {
-            let Some(rest) = attribute.strip_prefix(prefix) else { continue };
-            let Some(after) = rest.as_bytes().strip_prefix(name) else { continue };
+            // Comparing is dear where it is done for every member: what follows, and the first byte, tell most apart.
+            let ends = attribute.as_bytes().get(prefix.len() + name.len()).is_none_or(|byte| *byte == b'.');
+            if !ends || attribute.as_bytes().get(prefix.len()) != name.first() {
+                continue;
+            }
+            let Some(after) =
+                attribute.strip_prefix(prefix).and_then(|rest| rest.as_bytes().strip_prefix(name))
+            else {
+                continue;
+            };
             if after.is_empty() {
                 self.take(place, *field, value);
             } else if after[0] == b'.' && value.kind == Kind::Object {

@@ -49,7 +49,8 @@ impl Stream {
         self.groups.tick(now_ns, emit);
     }
 
-    /// Emits everything held, a last line without newline too (losses.md L89). Then it is as new.
+    /// Emits everything held, a last line without newline too (losses.md L89). Then it is as new, but
+    /// goes on counting [`Message::end`].
     pub fn finish(&mut self, now_ns: i64, emit: &mut dyn FnMut(Message<'_>)) {
         let Self { assembler, groups } = self;
         assembler.finish(&mut |line| groups.push(line, now_ns, emit));

@@ -210,14 +210,12 @@ fn is_exception(line: &[u8]) -> bool {
     };
     let name = name.strip_suffix(b":").unwrap_or(name);
     match name.last() {
-        Some(b'n' | b'r' | b'e' | b'd') => {}
+        // …Exception, …Error, …Throwable, Unhandled, Uncaught.
+        Some(b'n' | b'r' | b'e' | b'd' | b't') => {}
         _ => return false,
     }
     let is_name = name.ends_with(b"Exception") || name.ends_with(b"Error") || name.ends_with(b"Throwable");
-    is_name
-        || line.starts_with(b"Exception in thread ")
-        || line.starts_with(b"Unhandled exception")
-        || line.starts_with(b"Uncaught ")
+    is_name || line.starts_with(b"Unhandled exception") || line.starts_with(b"Uncaught ")
 }
 
 /// The beginning of a group's first line.

@@ -54,6 +54,13 @@ fn an_exception_belongs_to_the_log_that_announces_it() {
 }
 
 #[test]
+fn names_of_exceptions_are_told_from_other_words() {
+    check("2024-05-06T07:08:09Z FATAL stopping\nUncaught TypeError: x\n    at f (a.js:1:1)");
+    let apart = "2024-05-06T07:08:09Z FATAL stopping\nThe Error: x";
+    assert_eq!(messages(apart), apart.split('\n').collect::<Vec<_>>());
+}
+
+#[test]
 fn python() {
     check(
         "Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in load\n    return table[key]\n           ~~~~~^^^^^\n\

@@ -174,12 +174,17 @@ proptest! {
 
     #[test]
     fn reading_on_where_a_message_ends_gives_what_follows(text in text(), at in any::<prop::sample::Index>()) {
-        let all = messages(&Grouping::Off, &[&text]);
-        prop_assume!(!all.is_empty());
-        let at = at.index(all.len());
-        let end = all[at].end as usize;
-        let rest: Vec<_> = messages(&Grouping::Off, &[&text[end..]]).into_iter().map(|message| message.bytes).collect();
-        prop_assert_eq!(rest, all[at + 1..].iter().map(|message| message.bytes.clone()).collect::<Vec<_>>());
+        for grouping in groupings() {
+            let all = messages(&grouping, &[&text]);
+            if all.is_empty() {
+                continue;
+            }
+            let at = at.index(all.len());
+            let end = all[at].end as usize;
+            let rest = messages(&grouping, &[&text[end..]]);
+            let texts = |messages: &[Owned]| messages.iter().map(|message| message.bytes.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(texts(&rest), texts(&all[at + 1..]));
+        }
     }
 }
 
@@ -263,6 +268,27 @@ fn a_group_waits_for_its_next_line_no_longer_than_the_timeout() {
     stream.tick(deadline_ns, &mut |message| messages.push(own(message)));
     assert_eq!(messages[0].bytes, b"a\n  b");
     assert_eq!(stream.next_deadline_ns(), None);
+}
+
+#[test]
+fn a_line_that_was_read_late_still_belongs_to_its_group() {
+    let mut stream = Stream::new(Grouping::Automatic);
+    let mut messages = Vec::new();
+    stream.push(b"a\n", 5, &mut |message| messages.push(own(message)));
+    stream.push(b"  b\n", 5 + 9 * FLUSH_TIMEOUT_NS, &mut |message| messages.push(own(message)));
+    stream.finish(0, &mut |message| messages.push(own(message)));
+    assert_eq!(messages.len(), 1);
+}
+
+#[test]
+fn a_tick_leaves_a_line_without_newline_alone() {
+    let mut stream = Stream::new(Grouping::Automatic);
+    stream.push(b"half a", 5, &mut |message| panic!("{message:?}"));
+    assert_eq!(stream.next_deadline_ns(), None);
+    stream.tick(i64::MAX, &mut |message| panic!("{message:?}"));
+    let mut messages = Vec::new();
+    stream.push(b" line\nnext\n", 9, &mut |message| messages.push(own(message)));
+    assert_eq!(messages[0].bytes, b"half a line");
 }
 
 #[test]

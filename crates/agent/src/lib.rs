@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 mod dogstatsd;
 pub mod embedded;
+mod enhanced;
 pub mod forward;
 mod intake;
 pub mod logging;

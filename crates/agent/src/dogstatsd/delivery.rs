@@ -206,12 +206,14 @@ impl DogStatsD {
             let mut hot = self.lock();
             hot.begin(clock::unix_nanos());
             hot.aggregator.begin_flush(mode);
+            hot.own.begin_flush(mode);
         }
         loop {
             let more = {
                 let mut hot = self.lock();
-                let Hot { aggregator, out, .. } = &mut *hot;
-                aggregator.flush_step(out)
+                let Hot { aggregator, own, out, .. } = &mut *hot;
+                // The own ones are few: the steps of one flush.
+                own.flush_step(out) | aggregator.flush_step(out)
             };
             self.send(false).await;
             if !more {

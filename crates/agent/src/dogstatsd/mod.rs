@@ -8,11 +8,13 @@
 mod books;
 mod delivery;
 pub(crate) mod listen;
+mod own;
 mod proxy;
 pub(crate) mod sockets;
 mod status;
 
 pub(crate) use books::{Tally, TransportBook};
+pub(crate) use own::OwnSample;
 
 use crate::clock;
 use crate::forward::Forwarder;
@@ -79,6 +81,8 @@ pub(crate) struct DogStatsD {
 #[derive(Debug)]
 struct Hot {
     aggregator: Aggregator,
+    /// For metrics of our own.
+    own: Box<Aggregator>,
     /// For all samples that are in the aggregator or in an outbox.
     receipt: Receipt,
     /// What the aggregator may take.
@@ -176,6 +180,7 @@ impl DogStatsD {
         let hostname = settings.metrics.hostname.clone();
         let tags = event_tags(&settings.metrics);
         let hot = Hot {
+            own: own::aggregator(&settings.metrics, seconds(now_ns)),
             aggregator: Aggregator::new(settings.metrics, seconds(now_ns)),
             receipt: books.accept(Signal::Metrics, 0),
             room: budget.force(Signal::Metrics, 0),
@@ -214,6 +219,7 @@ impl DogStatsD {
     pub(crate) fn set_platform_tags(&self, tags: Vec<String>) {
         let mut hot = self.lock();
         hot.tags.extend(tags.iter().cloned());
+        hot.own.set_platform_tags(tags.clone());
         hot.aggregator.set_platform_tags(tags);
         drop(hot);
         // The first call wins, as with the tags of spans.
@@ -326,6 +332,7 @@ impl Hot {
         self.now_ns = now_ns;
         self.out.now_ns = now_ns;
         self.aggregator.set_now(seconds(now_ns));
+        self.own.set_now(seconds(now_ns));
     }
 
     fn packet<'a>(&mut self, lines: &'a [u8], group: &mut Group<'a>, tally: &mut Tally) {
@@ -429,11 +436,12 @@ impl Hot {
 
     /// When the delivery stage should look, in nanoseconds since 1970; `None` when nothing is held.
     fn due_ns(&self) -> Option<i64> {
-        let bucket = self.aggregator.next_flush().map(|at| at * 1_000_000_000);
+        let buckets = [self.aggregator.next_flush(), self.own.next_flush()];
+        let buckets = buckets.into_iter().flatten().map(|at| at * 1_000_000_000);
         let waiting = [&self.out.series, &self.out.sketches, &self.events.lines, &self.checks.lines];
         let aged =
             waiting.into_iter().filter_map(|outbox| outbox.since_ns()).map(|since| since + OUTBOX_AGE_NS);
-        bucket.into_iter().chain(aged).min()
+        buckets.chain(aged).min()
     }
 
     /// Whether something is due before the delivery stage looks again; it will be told once.

@@ -8,6 +8,7 @@ mod client;
 pub(crate) mod door;
 pub(crate) mod egress;
 mod info;
+pub(crate) mod job;
 pub(crate) mod labels;
 pub(crate) mod proxied;
 pub(crate) mod routes;

@@ -348,3 +348,36 @@ fn rules_and_parts_work_together() {
         .push(b"a 12\nb\n", 1, &mut |message| verdicts.push(rules.apply(message.bytes)));
     assert_eq!(verdicts, [Verdict::Masked(b"a #".to_vec()), Verdict::Keep]);
 }
+
+#[test]
+fn a_line_is_cut_only_when_it_is_longer_than_one_log_may_be() {
+    for (length, parts) in [(LOG_MAX_BYTES - 1, 1), (LOG_MAX_BYTES, 1), (LOG_MAX_BYTES + 1, 2)] {
+        for newline in ["\n", "\r\n", ""] {
+            let text = format!("{}{newline}", "a".repeat(length));
+            // Every place near the end where a piece may end.
+            for cut in length - 2..=text.len() {
+                let lines = lines(&[&text.as_bytes()[..cut], &text.as_bytes()[cut..]]);
+                assert_eq!(lines.len(), parts, "{length} bytes, {newline:?}, cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_last_part_of_a_message_says_that_its_line_is_behind_it() {
+    let ends = |messages: Vec<Owned>| messages.iter().map(|message| message.end).collect::<Vec<_>>();
+    let long = "a".repeat(2 * LOG_MAX_BYTES);
+    let text = format!("{{}}\n{long}\nb\n");
+    let end = text.len() as u64;
+    for grouping in [Grouping::Off, Grouping::Automatic] {
+        assert_eq!(ends(messages(&grouping, &[text.as_bytes()])), [3, 3, 3, end - 2, end]);
+    }
+    // As long as one log may be before its newline comes: all parts but the first go out with it.
+    let text = format!("{}\n", "a".repeat(LOG_MAX_BYTES + 1));
+    assert_eq!(ends(lines(&[text.as_bytes()])), [0, text.len() as u64]);
+    // A group whose lines are not too long each.
+    let half = "a".repeat(LOG_MAX_BYTES - 9);
+    let text = format!("{{}}\nbegin\n  {half}\n  {half}\nnext\n");
+    let end = text.len() as u64;
+    assert_eq!(ends(messages(&Grouping::Automatic, &[text.as_bytes()])), [3, 3, 3, end - 5, end]);
+}

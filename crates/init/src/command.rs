@@ -107,6 +107,16 @@ impl Command {
         self
     }
 
+    /// Makes our standard error the child's standard output; it is not captured then. Where that cannot be had, and
+    /// on Windows, standard output stays ours.
+    pub fn stdout_to_stderr(&mut self) -> &mut Self {
+        #[cfg(unix)]
+        if let Ok(stderr) = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned() {
+            self.stdout = Stream::Fd(stderr);
+        }
+        self
+    }
+
     /// Sets the child's standard error.
     pub fn stderr(&mut self, stream: Stream) -> &mut Self {
         self.stderr = stream;

@@ -3,24 +3,24 @@
 mod child;
 mod example;
 mod options;
-mod signals;
 mod target;
 mod terminal;
 
-use agent::config::source::{Environment, Strings as _};
-use agent::config::{BaseUrl, Config, Endpoints, UdpAddress};
+use agent::config::source::{Environment, Strings};
+use agent::config::{BaseUrl, CompressionKind, Config, Endpoints, UdpAddress};
 use agent::daemon::HURRIED_STOP;
 use agent::forward::proxy::ProxySettings;
-use agent::{Bound, Deadline, Instant};
+use agent::platform::{Face, Probe};
+use agent::transport::Signals;
+use agent::{Bound, Deadline, Instant, Report};
 use desk::{Closing, Desk};
+use init::Prepared;
 use options::{Asked, Options, Source};
-use signals::Signals;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use target::Target;
 use terminal::say;
 
 /// The reference's receiver port (`facts/settings.md`), for those who switched TCP off.
@@ -58,6 +58,24 @@ pub(crate) fn run(arguments: lexopt::Parser) -> ExitCode {
         .into()
 }
 
+/// The environment, in which logs are on unless somebody said otherwise: they are to be seen.
+struct ShownLogs;
+
+impl Strings for ShownLogs {
+    fn get(&self, name: &str) -> Option<String> {
+        let said = Environment.get(name).filter(|value| !value.trim().is_empty());
+        said.or_else(|| (name == "DD_LOGS_ENABLED").then(|| "true".to_owned()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        Environment.names()
+    }
+
+    fn unreadable(&self) -> Vec<String> {
+        Environment.unreadable()
+    }
+}
+
 /// Why there was no session.
 struct Failure {
     code: u8,
@@ -72,7 +90,16 @@ impl Failure {
 
 fn session(options: &Options) -> Result<u8, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure { code: CONFIG, reason: error.to_string() };
-    let mut config = Config::load(&Environment).map_err(|errors| wrong(&errors))?;
+    // Before any thread: the signals are then the command's.
+    let prepared = match options.source {
+        Source::Command(..) => {
+            let prepared = Prepared::block_signals();
+            Some(prepared.map_err(|error| Failure::unavailable("cannot take care of signals", error))?)
+        }
+        Source::Anyone | Source::Example => None,
+    };
+    let mut config = Config::load_for(&ShownLogs, Face::Agent, &Probe::of_this_system())
+        .map_err(|errors| wrong(&errors))?;
     let (view, out) =
         terminal::open(options, &Environment).map_err(|error| Failure::unavailable("cannot write", error))?;
     let desk = Desk::start(view, out).map_err(|error| Failure::unavailable("cannot receive", error))?;
@@ -86,15 +113,33 @@ fn session(options: &Options) -> Result<u8, Failure> {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
-    let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;
-    let ended = runtime.block_on(around_agent(options, config));
-    // Whatever still blocks a thread must not hold the exit up.
-    runtime.shutdown_background();
-    let (code, closing) = ended?;
-    if desk.finish(closing, SHOW_END_MAX).is_none() {
+    let (code, report) = match (&options.source, prepared) {
+        (Source::Command(program, arguments), Some(prepared)) => {
+            child::run(prepared, program, arguments, options, config)?
+        }
+        _ => {
+            let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;
+            let ended = runtime.block_on(around_agent(options, config));
+            // Whatever still blocks a thread must not hold the exit up.
+            runtime.shutdown_background();
+            let (code, report) = ended?;
+            (code, Some(report))
+        }
+    };
+    if desk.finish(closing(report), SHOW_END_MAX).is_none() {
         say(&format!("the rest was not shown within {} s", SHOW_END_MAX.as_secs()));
     }
     Ok(code)
+}
+
+/// What the view tells of the agent at the end: its report where that is not as it should be.
+fn closing(report: Option<Report>) -> Closing {
+    let Some(report) = report else {
+        return Closing { report: "the agent did not end in order".into(), books: Vec::new() };
+    };
+    let fine = report.lost() == 0 && report.books.iter().all(|(_, book)| book.held == 0);
+    let told = if fine { String::new() } else { report.to_string() };
+    Closing { report: told, books: report.books }
 }
 
 /// Everything goes to the desk, soon, and to nobody else.
@@ -102,6 +147,8 @@ fn lead_to_desk(config: &mut Config, base: &BaseUrl) {
     config.endpoints = Endpoints::all_at(base);
     config.proxy = ProxySettings::default();
     config.flush_period = config.flush_period.min(FLUSH_PERIOD_MAX);
+    config.logs.batch_wait = config.logs.batch_wait.min(FLUSH_PERIOD_MAX);
+    config.logs.compression.kind = CompressionKind::None;
     // We have a terminal or a caller of our own, and we end with the command.
     config.exit_with_parent = false;
 }
@@ -143,7 +190,7 @@ fn free_dogstatsd(config: &mut Config) {
 }
 
 /// Runs agent and source, the source first to end.
-async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing), Failure> {
+async fn around_agent(options: &Options, config: Config) -> Result<(u8, Report), Failure> {
     // Caught from here on: an interrupt ends the session in order.
     let mut signals = Signals::new().map_err(|error| Failure::unavailable("cannot catch signals", error))?;
     let stop_timeout = config.stop_timeout;
@@ -176,9 +223,7 @@ async fn around_agent(options: &Options, config: Config) -> Result<(u8, Closing)
             _ = signals.next() => hurried.hurry(Instant::now() + HURRIED_STOP),
         }
     };
-    let fine = report.lost() == 0 && report.books.iter().all(|(_, book)| book.held == 0);
-    let told = if fine { String::new() } else { report.to_string() };
-    Ok((code, Closing { report: told, books: report.books }))
+    Ok((code, report))
 }
 
 /// Waits for what sends traces and metrics, and gives the exit code.
@@ -188,21 +233,10 @@ async fn source(
     dogstatsd: Option<SocketAddr>,
     signals: &mut Signals,
 ) -> u8 {
-    let target = Target::of(receiver, dogstatsd, &Environment);
-    let address = target::reachable(receiver);
-    let dogstatsd = dogstatsd.map(target::reachable);
-    let places = match dogstatsd {
-        Some(dogstatsd) => format!("http://{address} and udp://{dogstatsd}"),
-        None => format!("http://{address}"),
-    };
+    let places = target::places(receiver, dogstatsd);
+    let (address, dogstatsd) = (target::reachable(receiver), dogstatsd.map(target::reachable));
     match &options.source {
-        Source::Command(program, arguments) => {
-            say(&format!("receiving at {places}"));
-            target.warnings.iter().for_each(|warning| say(warning));
-            let taken = terminal::owns_stdout(options);
-            child::run(program, arguments, &target.variables, taken, signals).await
-        }
-        Source::Anyone => {
+        Source::Anyone | Source::Command(..) => {
             say(&format!("receiving at {places}; Ctrl-C ends"));
             signals.next().await;
             0

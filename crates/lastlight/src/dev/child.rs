@@ -1,101 +1,88 @@
-//! The command: started, signalled, waited for.
+//! The command: started, looked after and waited for as `lastlight run` does it.
 
-use super::say;
-use super::signals::{Signal, Signals};
+use super::target::{self, Target};
+use super::{Failure, bind, say, terminal};
+use crate::dev::options::Options;
+use agent::config::Config;
+use agent::config::source::Environment;
+use agent::daemon::HURRIED_STOP;
+use agent::embedded::Embedded;
+use agent::{Deadline, Instant, Report};
+use init::{Capture, Command, Notice, Output, Prepared};
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
-use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
 /// How long a command may take to end after a signal that asks it to; then it is killed.
 const END_MAX: Duration = Duration::from_secs(10);
-/// Interrupts from the terminal after which a command that ignores them is killed.
-const INTERRUPTS_MAX: u32 = 3;
+/// How long the last of its output may take to be passed on; a terminal may be held.
+const OUTPUT_MAX: Duration = Duration::from_secs(1);
 
-/// Exit code when the command was not found.
-const NOT_FOUND: u8 = 127;
-/// Exit code when the command could not be run.
-const NOT_RUN: u8 = 126;
-/// Added to the number of the signal that ended the command.
-const SIGNALLED: i32 = 128;
-
-/// Runs the command to its end and gives its exit code as a shell would. Its streams are ours, but
-/// its stdout goes to our stderr where `stdout_is_taken`.
-pub(super) async fn run(
+/// Runs the command to its end; its exit code as a shell would give it, and the agent's report. Its streams are
+/// ours, but its stdout goes to our stderr where the view has ours.
+pub(super) fn run(
+    prepared: Prepared,
     program: &OsString,
     arguments: &[OsString],
-    variables: &[(&'static str, String)],
-    stdout_is_taken: bool,
-    signals: &mut Signals,
-) -> u8 {
-    let mut command = Command::new(program);
-    command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
-    if stdout_is_taken {
-        command.stdout(Stdio::from(io::stderr()));
-    }
-    match command.spawn() {
-        Ok(child) => wait(child, signals).await,
-        Err(error) => {
-            say(&format!("cannot run {}: {error}", program.display()));
-            if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }
-        }
-    }
-}
+    options: &Options,
+    config: Config,
+) -> Result<(u8, Option<Report>), Failure> {
+    let stop_timeout = config.stop_timeout;
+    let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;
+    let bound = runtime.block_on(bind(config))?;
+    let Some(receiver) = bound.tcp_address() else {
+        return Err(Failure::unavailable("cannot listen", "no TCP port could be bound"));
+    };
+    let dogstatsd = bound.dogstatsd_address();
+    let target = Target::of(receiver, dogstatsd, &Environment);
+    say(&format!("receiving at {}", target::places(receiver, dogstatsd)));
+    target.warnings.iter().for_each(|warning| say(warning));
 
-async fn wait(mut child: Child, signals: &mut Signals) -> u8 {
-    // A terminal sends its interrupts to the command as well as to us.
-    let from_terminal = io::stdin().is_terminal();
-    let mut interrupts = 0;
-    let mut kill_at: Option<Instant> = None;
-    loop {
-        let deadline = async {
-            match kill_at {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
+    let mut command = Command::new(program, arguments.iter().cloned());
+    for (name, value) in &target.variables {
+        command.env(name, value);
+    }
+    if terminal::owns_stdout(options) {
+        command.stdout_to_stderr();
+    }
+    let output = bound.output();
+    if let Some(output) = output.clone() {
+        command.capture(Capture::new(Arc::new(move |stream, bytes| match stream {
+            Output::Stdout => output.stdout(bytes),
+            Output::Stderr => output.stderr(bytes),
+        })));
+    }
+    // Before the command: what it sends in its first millisecond is shown.
+    let embedded = Embedded::start(runtime, bound, Arc::new(Environment))
+        .map_err(|error| Failure::unavailable("cannot start", error))?;
+    let looked_after = init::Options { kill_after: Some(END_MAX), ..init::Options::default() };
+    let (code, aftermath) = match prepared.spawn(command, looked_after) {
+        Ok(supervisor) => {
+            let ended = supervisor.run(|notice| {
+                if notice == Notice::Killed {
+                    say(&format!("the command did not end within {} s and is killed", END_MAX.as_secs()));
+                }
+            });
+            ended.captured.finish(std::time::Instant::now() + OUTPUT_MAX);
+            (ended.exit_code, Some(ended.aftermath))
+        }
+        Err(error) => {
+            say(&error.to_string());
+            (error.exit_code, None)
+        }
+    };
+    if let Some(output) = output {
+        output.finish();
+    }
+    let deadline = Deadline::at(Instant::now() + stop_timeout);
+    if let Some(aftermath) = aftermath {
+        let hurried = deadline.clone();
+        let hurry = move |notice| {
+            if let Notice::TermReceived { .. } = notice {
+                hurried.hurry(Instant::now() + HURRIED_STOP);
             }
         };
-        tokio::select! {
-            status = child.wait() => return match status {
-                Ok(status) => code(status),
-                Err(error) => {
-                    say(&format!("cannot wait for the command: {error}"));
-                    NOT_RUN
-                }
-            },
-            signal = signals.next() => {
-                if signal == Signal::Interrupt && from_terminal {
-                    // What an interrupt means is the command's to decide (a Python prompt goes on).
-                    interrupts += 1;
-                    match interrupts {
-                        INTERRUPTS_MAX.. => kill(&mut child),
-                        2 => say("the command is still running; once more kills it"),
-                        _ => {}
-                    }
-                } else {
-                    signal.send(&child);
-                    kill_at.get_or_insert_with(|| Instant::now() + END_MAX);
-                }
-            }
-            () = deadline => {
-                say(&format!("the command did not end within {} s, killing it", END_MAX.as_secs()));
-                kill(&mut child);
-                // Killed, it ends; should it not, it is tried again.
-                kill_at = Some(Instant::now() + END_MAX);
-            }
-        }
+        std::thread::Builder::new().name("signals".into()).spawn(move || aftermath.watch(hurry)).ok();
     }
-}
-
-fn kill(child: &mut Child) {
-    if let Err(error) = child.start_kill() {
-        log::debug!("the command could not be killed: {error}");
-    }
-}
-
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| super::signals::ended_by(status).map(|signal| SIGNALLED + signal));
-    // A code beyond a byte exists on Windows only; what stays is that it was not 0.
-    code.map_or(1, |code| u8::try_from(code).unwrap_or(1))
+    Ok((code, embedded.stop("the session is over", &deadline)))
 }

@@ -77,6 +77,15 @@ impl Target {
     }
 }
 
+/// Where programs on this machine reach us, for people.
+pub(super) fn places(receiver: SocketAddr, dogstatsd: Option<SocketAddr>) -> String {
+    let receiver = reachable(receiver);
+    match dogstatsd.map(reachable) {
+        Some(dogstatsd) => format!("http://{receiver} and udp://{dogstatsd}"),
+        None => format!("http://{receiver}"),
+    }
+}
+
 /// An address a program on this machine can connect to.
 pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {

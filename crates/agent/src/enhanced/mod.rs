@@ -270,3 +270,6 @@ fn nanocores(before: Option<u64>, now: Option<u64>, elapsed: Duration) -> Option
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod stage_tests;

@@ -4,9 +4,11 @@ use crate::config::Config;
 use crate::config::source::Strings;
 use crate::dogstatsd::DogStatsD;
 use crate::dogstatsd::sockets::{self, Sockets};
+use crate::enhanced::{Enhanced, EnhancedSettings};
 use crate::forward;
 use crate::forward::client::HttpClient;
 use crate::intake::egress::{Egress, EgressSettings};
+use crate::intake::job::JobTask;
 use crate::intake::labels::Labels;
 use crate::intake::server::Accepting;
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
@@ -189,7 +191,11 @@ impl Bound {
         let (forwarder, sender) =
             forward::forwarder(&forward_settings, Arc::new(client.clone())).map_err(StartError::Endpoint)?;
 
-        let processor = Processor::new(config.process.clone(), clock::unix_nanos());
+        // The program was started just now, if there is one.
+        let job =
+            JobTask::new(config.platform, config.face, &*strings, &config.identity, clock::unix_nanos());
+        let processor = Processor::new(config.process.clone(), clock::unix_nanos())
+            .under_job(job.as_ref().map(|job| job.span()));
         let egress = EgressSettings {
             hostname: config.identity.hostname.clone(),
             env: processor.env().to_owned(),
@@ -240,6 +246,10 @@ impl Bound {
         });
 
         let for_flush = Arc::clone(&dogstatsd);
+        let enhanced = Enhanced::new(
+            EnhancedSettings::new(config.platform, config.face, config.enhanced_metrics, &*strings),
+            Arc::clone(&dogstatsd),
+        );
         let mut stack = Stack::default();
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
@@ -248,11 +258,25 @@ impl Bound {
             let dogstatsd = Arc::clone(&dogstatsd);
             |close| dogstatsd.run(heard, close)
         });
+        if let Some(enhanced) = &enhanced {
+            let enhanced = Arc::clone(enhanced);
+            stack.push("enhanced metrics", LIGHT_SHARE, |close| enhanced.run(close));
+        }
         if let Some(logs) = &logs {
             let logs = Arc::clone(logs);
             stack.push("logs", LOGS_SHARE, |close| logs.run(forwarder, close));
         }
-        push_labels(&mut stack, &config, strings, &intake, &dogstatsd, logs.as_ref());
+        let tagged = Tagged {
+            intake: Arc::clone(&intake),
+            dogstatsd: Arc::clone(&dogstatsd),
+            logs: logs.clone(),
+            enhanced: enhanced.clone(),
+        };
+        push_labels(&mut stack, &config, strings, tagged);
+        if let Some(job) = &job {
+            let (job, intake) = (Arc::clone(job), Arc::clone(&intake));
+            stack.push("job", LIGHT_SHARE, |close| job.run(intake, close));
+        }
         // Streams of metrics have the same bound, apart: an accept loop holds a place while it waits.
         let places = config.receiver.connections_max.min(Semaphore::MAX_PERMITS);
         let accepting = |connections| Accepting {
@@ -283,7 +307,7 @@ impl Bound {
                 sockets::serve(sockets, dogstatsd, settings, accepting, say, hearing, close)
             });
         }
-        Ok(Running { stack, intake, dogstatsd: for_flush, logs, books })
+        Ok(Running { stack, intake, dogstatsd: for_flush, logs, enhanced, job, books })
     }
 }
 
@@ -308,23 +332,27 @@ impl<T: Transport> Listener<T> {
     }
 }
 
+/// Who gets the platform's tags.
+struct Tagged {
+    intake: Arc<Intake>,
+    dogstatsd: Arc<DogStatsD>,
+    logs: Option<Arc<Logs>>,
+    enhanced: Option<Arc<Enhanced>>,
+}
+
 /// Completes the platform's tags beside everything else; a stop does not wait for the look-up.
-fn push_labels(
-    stack: &mut Stack,
-    config: &Config,
-    strings: SharedStrings,
-    intake: &Arc<Intake>,
-    dogstatsd: &Arc<DogStatsD>,
-    logs: Option<&Arc<Logs>>,
-) {
+fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, tagged: Tagged) {
     let (platform, face) = (config.platform, config.face);
     let (host, identity) = (config.metadata_host.clone(), config.identity.clone());
-    let (intake, dogstatsd, logs) = (Arc::clone(intake), Arc::clone(dogstatsd), logs.cloned());
+    let Tagged { intake, dogstatsd, logs, enhanced } = tagged;
     let set = move |metadata: &Metadata| {
         let tags = platform::tags(&platform, &*strings, metadata, face, &identity);
         intake.labels.set(Labels::new(&tags));
         let tags = platform::metric_tags(&platform, &*strings, metadata, face);
         dogstatsd.set_platform_tags(tags);
+        if let Some(enhanced) = &enhanced {
+            enhanced.set_instance(platform::instance_name(platform, &*strings, metadata, face));
+        }
         if let Some(logs) = &logs {
             logs.set_tags(&platform::log_tags(&platform, &*strings, metadata, face, &identity));
         }
@@ -369,6 +397,8 @@ pub struct Running {
     intake: Arc<Intake>,
     dogstatsd: Arc<DogStatsD>,
     logs: Option<Arc<Logs>>,
+    enhanced: Option<Arc<Enhanced>>,
+    job: Option<Arc<JobTask>>,
     books: Books,
 }
 
@@ -399,7 +429,12 @@ impl Running {
 
     /// A wrapped program ended with this exit code.
     pub fn program_ended(&self, exit_code: u8) {
-        log::debug!("the program ended with {exit_code}");
+        if let Some(enhanced) = &self.enhanced {
+            enhanced.child_ended(exit_code);
+        }
+        if let Some(job) = &self.job {
+            job.child_ended(exit_code, None);
+        }
     }
 
     /// The books, readable at any time.

@@ -198,7 +198,7 @@ settings! {
         DD_OL_PROXY_CONFIG_API_KEY: Secret, "", "Key for it, instead of `DD_API_KEY`.", "a";
         LASTLIGHT_FLUSH_PERIOD: PERIOD, "1s", "Longest time a trace waits for its batch. The reference has 5 s: a program that lives for seconds should not risk them.", "";
         LASTLIGHT_COMPRESSION: Choice(&["zstd", "gzip", "none"]), "zstd", "Compression of traces and metrics.", "";
-        DD_APM_CONFIG_COMPRESSION_LEVEL: Integer { min: -7, max: 22, unit: "(gzip: 0 to 9)" }, "1", "Level of it; 1 is the fastest of the usual ones, below it are faster and larger ones, above 12 all are as 12.", "b";
+        DD_APM_CONFIG_COMPRESSION_LEVEL: Integer { min: -7, max: 22, unit: "(gzip: 0 to 9)" }, "1", "Level of it; 1 is the fastest of the usual ones, below it are faster and larger ones, above 4 zstd gains little.", "b";
     }
     "Proxy and TLS" {
         DD_PROXY_HTTP | HTTP_PROXY | http_proxy: ProxyUrl, "", "Proxy for `http` URLs.", "a i b std";

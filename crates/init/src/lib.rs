@@ -208,7 +208,6 @@ impl Supervisor {
                 break status;
             }
         };
-        self.host.drain();
         Ended {
             exit_code: status.exit_code(),
             status,

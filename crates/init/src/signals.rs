@@ -43,6 +43,8 @@ impl Signal {
     pub const TTIN: Self = Self(21);
     /// Wrote to the terminal, or set it, out of the background.
     pub const TTOU: Self = Self(22);
+    /// The terminal has another size.
+    pub const WINCH: Self = Self(28);
 
     /// The signal with this number; `None` where there is no such signal.
     #[must_use]

@@ -53,10 +53,6 @@ impl Host {
         match self.0 {}
     }
 
-    pub(crate) fn drain(&mut self) {
-        match self.0 {}
-    }
-
     pub(crate) fn next_signal(&mut self) -> Option<(Signal, Sender)> {
         match self.0 {}
     }
@@ -81,7 +77,7 @@ impl Host {
         match self.0 {}
     }
 
-    pub(crate) fn take_back(&self) {
+    pub(crate) fn take_back(&mut self) {
         match self.0 {}
     }
 

@@ -1,9 +1,11 @@
 //! Linux: signal descriptors, `posix_spawn`, `waitpid`.
 
 use super::Change;
-use super::pump::{self, Pump, Turn};
+use super::pty::Pty;
+use super::pump::{self, Pump, Streams, Turn};
+use super::relay::Relay;
 use super::terminal::{Place, Terminal};
-use crate::capture::Captured;
+use crate::capture::{Captured, say};
 use crate::command::{Command, SpawnError, Stream, run_first};
 use crate::exit_code::{NOT_RUNNABLE, Status};
 use crate::signals::{Sender, Signal};
@@ -22,10 +24,14 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Above every descriptor that `Command` may hand to the child as one of its three streams.
 const FIRST_FREE_FD: RawFd = 3;
+
+/// How long a terminal may take to show what the child wrote last, before it is given back.
+const LAST_OUTPUT_MAX: Duration = Duration::from_secs(1);
 
 /// Signals are blocked, and come out of a descriptor.
 #[derive(Debug)]
@@ -49,6 +55,29 @@ pub(crate) struct Host {
     kill_at: Option<Instant>,
     /// Those that got no thread.
     pumps: Vec<Pump>,
+    captured: Captured,
+    ptys: Vec<Arc<Pty>>,
+    relay: Option<Relayed>,
+}
+
+/// Gives the real terminal back, whatever happens to us.
+#[derive(Debug)]
+struct Relayed(Arc<Relay>);
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Whom the child takes a terminal from before it becomes the program.
+enum Front<'a> {
+    /// Nobody.
+    Nothing,
+    /// Our group.
+    Group(&'a Terminal),
+    /// It is a session of its own, with this one.
+    Session(OwnedFd),
 }
 
 pub(crate) fn block() -> io::Result<Blocked> {
@@ -90,12 +119,31 @@ pub(crate) fn spawn(
     let place = Place::of(terminal.as_ref());
     let own_group = place != Place::PartOfJob;
 
-    let in_front = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
-    let pumps = pump::prepare(&mut command);
-    let child = start(command, &saved, own_group, in_front)?;
+    let Streams { pumps, ptys, relay } = pump::prepare(&mut command, place);
+    let relay = relay.map(Relayed);
+    if let Some(Relayed(relay)) = &relay {
+        // Before the child can be seen: what is typed from now on is the child's to echo.
+        relay.take();
+    }
+    // A terminal whose size we are to follow stays with us: only those in front are told of it.
+    let ours = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
+    let front = match (&relay, ptys.first(), ours) {
+        (_, Some(pty), _) if relay.is_some() => Front::Session(pty.slave().map_err(refuse)?),
+        (None, None, Some(terminal)) => Front::Group(terminal),
+        _ => Front::Nothing,
+    };
+    let child = start(command, &saved, own_group, &front)?;
+    drop(front);
     // Threads from here on.
     let captured = Captured::new(pumps.iter().map(Pump::progress).collect());
     let pumps = pumps.into_iter().filter_map(Pump::start).collect();
+    if let Some(Relayed(relay)) = &relay
+        && let Err(error) = relay.start()
+    {
+        say(&format!("what is typed does not reach the program: {error}"));
+    }
+    // The child's session has the other one.
+    let terminal = terminal.filter(|_| relay.is_none());
 
     let host = Host {
         signals,
@@ -107,6 +155,9 @@ pub(crate) fn spawn(
         kill_after,
         kill_at: None,
         pumps,
+        captured: captured.clone(),
+        ptys,
+        relay,
     };
     let rules = Rules {
         shared_group: !own_group,
@@ -117,12 +168,7 @@ pub(crate) fn spawn(
     Ok((host, rules, captured))
 }
 
-fn start(
-    command: Command,
-    mask: &SigSet,
-    own_group: bool,
-    in_front: Option<&Terminal>,
-) -> Result<Pid, SpawnError> {
+fn start(command: Command, mask: &SigSet, own_group: bool, front: &Front<'_>) -> Result<Pid, SpawnError> {
     let environment = command.environment(std::env::vars_os());
     let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let variables = environment.into_iter().map(|(name, value)| c_string(assignment(name, value)));
@@ -130,9 +176,9 @@ fn start(
     let words = std::iter::once(command.program.clone()).chain(command.arguments).map(c_string);
     let words: Vec<CString> = words.collect::<Result<_, _>>()?;
     let streams = [command.stdin, command.stdout, command.stderr];
-    let pid = if let Some(terminal) = in_front {
+    let pid = if !matches!(front, Front::Nothing) {
         let image = Image { words, variables, mask: *mask };
-        run_first(&command.program, path.as_deref(), |path| spawn_in_front(path, &image, &streams, terminal))?
+        run_first(&command.program, path.as_deref(), |path| spawn_in_front(path, &image, &streams, front))?
     } else {
         let attributes = attributes(mask, own_group).map_err(|error| refuse(error.into()))?;
         let (actions, _open_until_spawned) = copies(streams).map_err(refuse)?;
@@ -158,7 +204,7 @@ struct Image {
     mask: SigSet,
 }
 
-/// Starts the child as the terminal's group. It takes the terminal itself before it becomes the program: given
+/// Starts the child as the terminal's group, or its session. It takes the terminal itself before it becomes the program: given
 /// to it afterwards, what the program reads before that, and a Ctrl-Z of that moment, would go astray. That is the
 /// one thing that `posix_spawn` cannot do.
 #[expect(unsafe_code, reason = "there is no safe call that runs code between fork and exec")]
@@ -166,7 +212,7 @@ fn spawn_in_front(
     path: &Path,
     image: &Image,
     streams: &[Stream; 3],
-    terminal: &Terminal,
+    front: &Front<'_>,
 ) -> io::Result<RawPid> {
     // Looked at first, as each attempt that fails takes the terminal along.
     std::fs::metadata(path)?;
@@ -177,16 +223,26 @@ fn spawn_in_front(
             Stream::Fd(fd) => fd.try_clone()?.into(),
         })
     };
-    process
-        .stdin(stdio(&streams[0])?)
-        .stdout(stdio(&streams[1])?)
-        .stderr(stdio(&streams[2])?)
-        .process_group(0);
+    process.stdin(stdio(&streams[0])?).stdout(stdio(&streams[1])?).stderr(stdio(&streams[2])?);
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let (image, given) = (image.clone(), terminal.try_clone()?);
+    let (group, session) = match front {
+        Front::Nothing => (None, None),
+        Front::Group(terminal) => (Some(terminal.try_clone()?), None),
+        Front::Session(terminal) => (None, Some(terminal.try_clone()?)),
+    };
+    if group.is_some() {
+        process.process_group(0);
+    }
+    let image = image.clone();
     let become_program = move || {
-        // Every signal is still blocked, SIGTTOU among them, which would stop a group in the background here.
-        given.give_to(os::getpid());
+        if let Some(terminal) = &group {
+            // Every signal is still blocked, SIGTTOU among them, which would stop a group in the background here.
+            terminal.give_to(os::getpid());
+        }
+        if let Some(terminal) = &session {
+            os::setsid()?;
+            os::ioctl_tiocsctty(terminal)?;
+        }
         image.mask.thread_set_mask()?;
         match execve(&path, &image.words, &image.variables) {
             Ok(never) => match never {},
@@ -197,7 +253,7 @@ fn spawn_in_front(
     // this is before any thread (`Prepared::block_signals`), and C libraries keep allocation working across a fork.
     unsafe { process.pre_exec(become_program) };
     let spawned = process.spawn();
-    if spawned.is_err() {
+    if let (Err(_), Front::Group(terminal)) = (&spawned, front) {
         terminal.give_to(os::getpgrp());
     }
     // Waited for by number, like every other.
@@ -274,16 +330,32 @@ impl Host {
     }
 
     /// Passes on what the child left, where no thread does.
-    pub(crate) fn drain(&mut self) {
+    fn drain(&mut self) {
         for pump in &mut self.pumps {
             pump.drain();
         }
     }
 
     pub(crate) fn next_signal(&mut self) -> Option<(Signal, Sender)> {
-        let info = self.signals.read_signal().ok().flatten()?;
-        let signal = Signal::new(i32::try_from(info.ssi_signo).ok()?)?;
-        Some((signal, Sender::of(info.ssi_pid, info.ssi_code, number(self.own_pid))))
+        loop {
+            let info = self.signals.read_signal().ok().flatten()?;
+            let signal = Signal::new(i32::try_from(info.ssi_signo).ok()?)?;
+            let told = signal == Signal::WINCH && self.follow_sizes();
+            if !told {
+                return Some((signal, Sender::of(info.ssi_pid, info.ssi_code, number(self.own_pid))));
+            }
+        }
+    }
+
+    /// Gives the child's terminals the sizes of the real ones, and says whether the child is told by that.
+    fn follow_sizes(&self) -> bool {
+        // All of them, not up to the first.
+        let changed = self.ptys.iter().filter(|pty| pty.take_size()).count() > 0;
+        if changed && self.relay.is_none() && !self.own_group {
+            // It was told together with us, and may have looked before us.
+            os::kill_process(self.child, os::Signal::WINCH).ok();
+        }
+        changed && self.relay.is_some()
     }
 
     pub(crate) fn start_grace(&mut self) {
@@ -339,15 +411,28 @@ impl Host {
         if sent.is_err() && self.own_group {
             os::kill_process(self.child, signal).ok();
         }
+        if let Some(Relayed(relay)) = self.relay.as_ref().filter(|_| signal == os::Signal::TSTP) {
+            relay.stop_those_in_front();
+        }
     }
 
     pub(crate) fn hand_over(&self) {
+        if let Some(Relayed(relay)) = &self.relay {
+            relay.take();
+        }
         if let Some(terminal) = self.terminal.as_ref().filter(|_| self.own_group) {
             terminal.hand(os::getpgrp(), self.child);
         }
     }
 
-    pub(crate) fn take_back(&self) {
+    /// The child has ended.
+    pub(crate) fn take_back(&mut self) {
+        self.drain();
+        if let Some(Relayed(relay)) = &self.relay {
+            // The last of it belongs to the terminal as it is now.
+            self.captured.finish(Instant::now() + LAST_OUTPUT_MAX);
+            relay.end();
+        }
         if let Some(terminal) = self.terminal.as_ref().filter(|_| self.own_group) {
             terminal.hand(self.child, os::getpgrp());
         }
@@ -355,7 +440,13 @@ impl Host {
 
     /// Returns when somebody has continued us.
     pub(crate) fn stop_ourselves(&self) {
+        if let Some(Relayed(relay)) = &self.relay {
+            relay.give_back();
+        }
         os::kill_process(self.own_pid, os::Signal::STOP).ok();
+        if let Some(Relayed(relay)) = &self.relay {
+            relay.take();
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! The thread that passes on what the child writes: out of a pipe, into our own stream, and to who wants to see it.
 
+use super::pty::Pty;
+use super::relay::Relay;
+use super::terminal::Place;
 use crate::capture::{Capture, Output, Progress, say};
 use crate::command::{Command, Stream};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::{FileType, Mode, fchmod, fstat};
 use rustix::io::{Errno, ioctl_fionbio, read, write};
 use rustix::pipe::fcntl_setpipe_size;
+use rustix::termios::{isatty, tcgetpgrp};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,15 +36,21 @@ impl Wake {
         write(&self.0, &1_u64.to_ne_bytes()).ok();
     }
 
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         read(&self.0, &mut [0_u8; 8]).ok();
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
 /// One stream, from the child to ours.
 #[derive(Debug)]
 pub(super) struct Pump {
-    from: OwnedFd,
+    from: From,
     output: Output,
     capture: Capture,
     progress: Arc<Progress>,
@@ -49,6 +59,25 @@ pub(super) struct Pump {
     last_bytes: usize,
     /// Ours is a pipe, whose last reader can go.
     to_pipe: bool,
+}
+
+/// Where the child's output comes out.
+#[derive(Debug)]
+enum From {
+    Pipe(OwnedFd),
+    Pty(Arc<Pty>),
+    /// Of a terminal whose keys are relayed too.
+    Relay(Arc<Pty>, Arc<Relay>),
+}
+
+/// What stands between the child's streams and ours.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) pumps: Vec<Pump>,
+    /// What takes the sizes of real terminals.
+    pub(super) ptys: Vec<Arc<Pty>>,
+    /// The child gets a terminal of its own for its session.
+    pub(super) relay: Option<Arc<Relay>>,
 }
 
 /// How it goes on.
@@ -62,28 +91,86 @@ pub(super) enum Turn {
     Over,
 }
 
-/// Gives the command the streams that are captured, and what passes them on. Where there can be no pipe nothing is
-/// captured, and the streams are ours.
-pub(super) fn prepare(command: &mut Command) -> Vec<Pump> {
-    let Some(capture) = command.capture.take() else { return Vec::new() };
-    let mut pumps = Vec::new();
-    for (stream, output) in [(&mut command.stdout, Output::Stdout), (&mut command.stderr, Output::Stderr)] {
-        if !matches!(stream, Stream::Inherit) {
-            continue;
-        }
-        let made =
-            pipe().and_then(|(reader, writer)| Ok((Pump::new(reader, output, capture.clone())?, writer)));
-        match made {
-            Ok((pump, writer)) => {
-                *stream = Stream::Fd(writer);
-                pumps.push(pump);
-            }
-            Err(error) => {
-                say(&format!("the program's {output} is not captured: no pipe can be made: {error}"))
-            }
+/// Gives the command the streams that are captured, and what passes them on: a terminal for a terminal, a pipe for all
+/// else. Where it cannot be made nothing is captured, and the stream is ours.
+pub(super) fn prepare(command: &mut Command, place: Place) -> Streams {
+    let mut streams = Streams::default();
+    let Some(capture) = command.capture.take() else { return streams };
+    if let Err(error) = streams.relay_terminal(command, &capture, place) {
+        say(&format!("the program has no terminal of its own: {error}"));
+    }
+    for output in [Output::Stdout, Output::Stderr] {
+        if let Err(error) = streams.capture_one(command, output, &capture) {
+            say(&format!("the program's {output} is not captured: {error}"));
         }
     }
-    pumps
+    streams
+}
+
+impl Streams {
+    /// Where all is one terminal, and ours alone, the child gets one too.
+    fn relay_terminal(&mut self, command: &mut Command, capture: &Capture, place: Place) -> io::Result<()> {
+        let inherits = |stream: &Stream| matches!(stream, Stream::Inherit);
+        let ours_alone = matches!(place, Place::Job | Place::SessionLeader);
+        if !ours_alone || !inherits(&command.stdin) || !inherits(&command.stdout) {
+            return Ok(());
+        }
+        let controls_us = tcgetpgrp(io::stdin()).is_ok();
+        if !controls_us
+            || terminal(Output::Stdout).is_none_or(|device| Some(device) != device_of(io::stdin()))
+        {
+            return Ok(());
+        }
+        let pty = Arc::new(Pty::like(Output::Stdout, true)?);
+        let relay = Arc::new(Relay::new(Arc::clone(&pty), matches!(place, Place::Job))?);
+        let from = From::Relay(Arc::clone(&pty), Arc::clone(&relay));
+        let pump = Pump::new(from, Output::Stdout, capture.clone())?;
+        let (stdin, stdout) = (pty.slave()?, pty.slave()?);
+        if inherits(&command.stderr) && terminal(Output::Stderr) == terminal(Output::Stdout) {
+            command.stderr = Stream::Fd(pty.slave()?);
+        }
+        (command.stdin, command.stdout) = (Stream::Fd(stdin), Stream::Fd(stdout));
+        self.pumps.push(pump);
+        self.ptys.push(pty);
+        self.relay = Some(relay);
+        Ok(())
+    }
+
+    fn capture_one(&mut self, command: &mut Command, output: Output, capture: &Capture) -> io::Result<()> {
+        let (stream, other) = match output {
+            Output::Stdout => (&mut command.stdout, &mut command.stderr),
+            Output::Stderr => (&mut command.stderr, &mut command.stdout),
+        };
+        if !matches!(stream, Stream::Inherit) {
+            return Ok(());
+        }
+        if let Some(device) = terminal(output) {
+            let pty = Arc::new(Pty::like(output, false)?);
+            let pump = Pump::new(From::Pty(Arc::clone(&pty)), output, capture.clone())?;
+            let theirs = pty.slave()?;
+            // Standard output comes first, so the other is standard error.
+            if matches!(other, Stream::Inherit) && terminal(Output::Stderr) == Some(device) {
+                *other = Stream::Fd(pty.slave()?);
+            }
+            *stream = Stream::Fd(theirs);
+            self.pumps.push(pump);
+            self.ptys.push(pty);
+        } else {
+            let (reader, writer) = pipe()?;
+            self.pumps.push(Pump::new(From::Pipe(reader), output, capture.clone())?);
+            *stream = Stream::Fd(writer);
+        }
+        Ok(())
+    }
+}
+
+/// The terminal that one of our streams is.
+fn terminal(output: Output) -> Option<u64> {
+    with_stream(output, |stream| if isatty(stream) { device_of(stream) } else { None })
+}
+
+fn device_of(stream: impl AsFd) -> Option<u64> {
+    fstat(stream).ok().map(|stat| stat.st_rdev)
 }
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -96,7 +183,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Pump {
-    pub(super) fn new(from: OwnedFd, output: Output, capture: Capture) -> io::Result<Self> {
+    fn new(from: From, output: Output, capture: Capture) -> io::Result<Self> {
         ioctl_fionbio(&from, true)?;
         let to_pipe = with_stream(output, |to| fstat(to))
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
@@ -147,12 +234,22 @@ impl Pump {
             Ok(0) => Turn::Over,
             Ok(length) => {
                 let read = &self.buffer[..length];
-                let passed_on = with_stream(self.output, |to| pass_on(to, read));
+                let write = |bytes: &[u8]| with_stream(self.output, |to| pass_on(to, bytes));
+                let passed_on = match &self.from {
+                    From::Relay(_, relay) => relay.show(read, write),
+                    From::Pipe(_) | From::Pty(_) => write(read),
+                };
                 self.capture.show(self.output, read);
                 self.last_bytes = self.last_bytes.saturating_sub(if finishing { length } else { 0 });
-                if passed_on.is_ok() { Turn::Again } else { Turn::Over }
+                // A pipe that gave less than was asked for is empty.
+                let empty = matches!(self.from, From::Pipe(_)) && length < self.buffer.len() && !finishing;
+                match (passed_on, empty) {
+                    (Err(_), _) => Turn::Over,
+                    (Ok(()), true) => Turn::Wait,
+                    (Ok(()), false) => Turn::Again,
+                }
             }
-            Err(Errno::AGAIN) => Turn::Wait,
+            Err(Errno::AGAIN) => self.nothing_came(),
             Err(Errno::INTR) => Turn::Again,
             Err(_) => Turn::Over,
         };
@@ -160,6 +257,13 @@ impl Pump {
             self.progress.is_done();
         }
         turn
+    }
+
+    fn nothing_came(&self) -> Turn {
+        if let From::Relay(_, relay) = &self.from {
+            relay.show_held(|bytes| with_stream(self.output, |to| pass_on(to, bytes))).ok();
+        }
+        Turn::Wait
     }
 
     /// Passes on what the child has left.
@@ -173,13 +277,15 @@ impl Pump {
         with_stream(self.output, |to| {
             let mut waited = [
                 PollFd::new(&self.from, PollFlags::IN),
-                PollFd::new(&self.progress.wake.0, PollFlags::IN),
+                PollFd::new(&self.progress.wake, PollFlags::IN),
                 PollFd::new(&to, PollFlags::empty()),
             ];
             // Any other stream may be in error for as long as it likes.
             let count = if self.to_pipe { 3 } else { 2 };
             poll(&mut waited[..count], None).ok();
-            self.progress.wake.forget();
+            if !waited[1].revents().is_empty() {
+                self.progress.wake.forget();
+            }
         });
     }
 }
@@ -190,7 +296,16 @@ impl AsFd for Pump {
     }
 }
 
-fn with_stream<T>(output: Output, what: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+impl AsFd for From {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Pipe(reader) => reader.as_fd(),
+            Self::Pty(pty) | Self::Relay(pty, _) => pty.as_fd(),
+        }
+    }
+}
+
+pub(super) fn with_stream<T>(output: Output, what: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
     match output {
         Output::Stdout => what(io::stdout().as_fd()),
         Output::Stderr => what(io::stderr().as_fd()),
@@ -199,7 +314,7 @@ fn with_stream<T>(output: Output, what: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
 
 /// Writes all of it. An error when nobody reads our stream any more; what another error refuses (a full disk) is left
 /// out, as programs that write there do.
-fn pass_on(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(super) fn pass_on(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match write(to, bytes) {
             Ok(length) => bytes = &bytes[length..],

@@ -59,6 +59,11 @@ impl Terminal {
     }
 }
 
+/// Whether our group has the terminal that is our standard input.
+pub(super) fn in_front() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
+}
+
 impl Place {
     pub(super) fn of(terminal: Option<&Terminal>) -> Self {
         if terminal.is_none() {

@@ -86,7 +86,7 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(error.exit_code);
         }
     };
-    for (name, value) in environment::edits(&Environment, &instrument::is_folder) {
+    for (name, value) in environment::edits(&Environment, &instrument::is_there) {
         command.env(name, value);
     }
     // A crash in here is a line and no agent.

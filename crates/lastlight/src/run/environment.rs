@@ -16,10 +16,10 @@ const DEFAULTS: [(&str, &str); 5] = [
 ];
 
 /// Variables of the program that differ from ours.
-pub(super) fn edits(strings: &dyn Strings, is_folder: &dyn Fn(&Path) -> bool) -> Vec<(&'static str, String)> {
+pub(super) fn edits(strings: &dyn Strings, is_there: &dyn Fn(&Path) -> bool) -> Vec<(&'static str, String)> {
     let defaults = DEFAULTS.iter().filter(|(name, _)| strings.get(name).is_none_or(|value| value.is_empty()));
     let defaults = defaults.map(|(name, value)| (*name, (*value).to_owned()));
-    defaults.chain(instrument::edits(strings, is_folder)).collect()
+    defaults.chain(instrument::edits(strings, is_there)).collect()
 }
 
 #[cfg(test)]

@@ -225,30 +225,26 @@ mod tests {
         let strings = Fixed::new()
             .with("DD_API_KEY", "0123456789abcdef0123456789abcdef")
             .with("DD_APM_DD_URL", &backend.url())
+            .with("DD_DD_URL", &backend.url())
             .with("GCE_METADATA_HOST", metadata.url().trim_start_matches("http://"))
             .with("CLOUD_RUN_JOB", "nightly")
+            .with("DD_ENHANCED_METRICS_ENABLED", "false")
             .with("CLOUD_RUN_TASK_INDEX", "3");
         let probe = crate::platform::Probe::default();
+        // An agent that runs no job itself: the task is this test's.
         let mut config =
-            crate::config::Config::load_for(&strings, Face::Entrypoint, &probe).expect("a configuration");
+            crate::config::Config::load_for(&strings, Face::Agent, &probe).expect("a configuration");
         config.receiver.port = Some(0);
         config.dogstatsd.udp = Vec::new();
         let running = crate::bind(config).await.expect("a port").start(Arc::new(strings)).expect("a start");
-        let task = task(&Identity::default(), "nightly");
-        task.child_ended(2, None);
-        let mut stack = lifecycle::Stack::default();
-        let intake = Arc::clone(running.intake());
-        stack.push("job", std::num::NonZeroU32::MIN, |close| Arc::clone(&task).run(intake, close));
-        let deadline =
-            || lifecycle::Deadline::at(lifecycle::Instant::now() + std::time::Duration::from_secs(60));
-        stack.unwind(deadline(), || {}).await;
-        let report = running.stop("a test", deadline()).await;
+        running.program_ended(2);
+        let deadline = lifecycle::Deadline::at(lifecycle::Instant::now() + std::time::Duration::from_secs(60));
+        let report = running.stop("a test", deadline).await;
         let (_, book) = report.books.iter().find(|(of, _)| *of == model::Signal::Traces).expect("traces");
         assert_eq!((book.accepted, book.delivered, report.lost()), (1, 1, 0), "{report}");
         let spans = backend.spans();
         let [span] = &spans[..] else { panic!("{spans:?}") };
         assert_eq!((span.name.as_str(), span.resource.as_str(), span.error), (NAME, "nightly", 1));
-        assert_eq!((span.trace_id, span.span_id), (task.span.trace_id().0, task.span.span_id()));
         assert_eq!((span.meta["gcrj.task_index"].as_str(), span.meta["exit_code"].as_str()), ("3", "2"));
         let payloads = backend.traces();
         let chunk = &payloads[0].tracer_payloads[0].chunks[0];

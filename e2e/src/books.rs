@@ -32,12 +32,11 @@ pub struct Book {
 const POLICIES: [&str; 4] = ["sampled", "filtered", "ignored_resource", "disabled"];
 
 impl Books {
-    /// The books of one signal.
-    ///
-    /// # Panics
-    /// When the line does not name it.
+    /// The books of one signal; empty ones when the line does not name it, as nothing of it came.
     pub fn of(&self, signal: &str) -> &Book {
-        self.signals.get(signal).unwrap_or_else(|| panic!("no {signal} in {self:?}"))
+        static EMPTY: Book =
+            Book { accepted: 0, delivered: 0, dropped: 0, reasons: BTreeMap::new(), held: 0 };
+        self.signals.get(signal).unwrap_or(&EMPTY)
     }
 }
 
@@ -59,6 +58,7 @@ pub fn parse(line: &str) -> Option<Books> {
     let mut parts = rest.split("; ");
     let seconds = parts.next()?.strip_suffix(" s")?.parse().ok()?;
     let signals = parts
+        .filter(|part| part.contains("accepted="))
         .filter_map(|part| part.split_once(": "))
         .map(|(name, book)| Some((name.to_owned(), read(book)?)));
     Some(Books { cause: cause.to_owned(), seconds, signals: signals.collect::<Option<_>>()? })

@@ -33,7 +33,12 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped ({}) in {:.3} s", self.cause, self.took.as_secs_f64())?;
-        for (signal, book) in &self.books {
+        // A program has a line of its own to read: what never came is not told.
+        let came = self.books.iter().filter(|(_, book)| book.accepted > 0);
+        if came.clone().next().is_none() {
+            f.write_str("; nothing was accepted")?;
+        }
+        for (signal, book) in came {
             write!(f, "; {}: {}", signal.name(), BookLine(*signal, book))?;
         }
         for stage in self.ends.iter().filter(|stage| stage.end != End::Drained) {
@@ -86,11 +91,10 @@ mod tests {
             report.to_string(),
             "stopped (SIGTERM) in 1.500 s; traces: accepted=12 delivered=10 dropped=2 (sampled=2) held=0 spans; \
              stats: accepted=3 delivered=0 dropped=3 (deadline=3) held=0 groups; \
-             metrics: accepted=0 delivered=0 dropped=0 held=0 samples; \
-             events: accepted=0 delivered=0 dropped=0 held=0 events; \
-             checks: accepted=0 delivered=0 dropped=0 held=0 checks; \
-             proxied: accepted=0 delivered=0 dropped=0 held=0 requests; stage forward ran out of time"
+             stage forward ran out of time"
         );
         assert_eq!(report.lost(), 3);
+        let idle = Report::new("SIGINT", &Books::default(), Vec::new(), Duration::ZERO);
+        assert_eq!(idle.to_string(), "stopped (SIGINT) in 0.000 s; nothing was accepted");
     }
 }

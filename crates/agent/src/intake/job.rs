@@ -231,9 +231,8 @@ mod tests {
             .with("DD_ENHANCED_METRICS_ENABLED", "false")
             .with("CLOUD_RUN_TASK_INDEX", "3");
         let probe = crate::platform::Probe::default();
-        // An agent that runs no job itself: the task is this test's.
         let mut config =
-            crate::config::Config::load_for(&strings, Face::Agent, &probe).expect("a configuration");
+            crate::config::Config::load_for(&strings, Face::Entrypoint, &probe).expect("a configuration");
         config.receiver.port = Some(0);
         config.dogstatsd.udp = Vec::new();
         let running = crate::bind(config).await.expect("a port").start(Arc::new(strings)).expect("a start");

@@ -19,7 +19,7 @@ pub struct Command {
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     /// In order; `None` removes.
-    edits: Vec<(OsString, Option<OsString>)>,
+    pub(crate) edits: Vec<(OsString, Option<OsString>)>,
     pub(crate) stdin: Stream,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
@@ -124,7 +124,8 @@ impl Command {
     }
 
     /// Has what the child writes to those of its two output streams that are [`Stream::Inherit`] passed on to our own,
-    /// untouched, and shown to the capture.
+    /// untouched, and shown to the capture. A terminal stays a terminal. What the child can tell:
+    /// [crate](crate#what-a-captured-child-sees-that-differs).
     pub fn capture(&mut self, capture: Capture) -> &mut Self {
         self.capture = Some(capture);
         self

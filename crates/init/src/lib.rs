@@ -50,6 +50,30 @@
 //! continues us. As a session's leader, PID 1 among them, we go on, and a child that Ctrl-Z stopped
 //! is continued at once, since nobody else could.
 //!
+//! # What a captured child sees that differs
+//! [`Command::capture`] puts us between the child's output and ours, and what could be told is this:
+//! - Standard output and error are pipes of 1 MiB where ours were files, pipes or sockets: a program that asks (few
+//!   do) finds another kind, buffers as for a pipe, and is ahead of who reads by what the pipe holds. What is written to the
+//!   two streams one after the other may come out the other way round. Opened by name (`/dev/stdout`), they can be
+//!   written by any user the child becomes.
+//! - Who reads ours and goes away is gone for the child too (SIGPIPE). What our stream refuses otherwise, a full disk,
+//!   the child is not told; it is left out, and still shown.
+//! - Where all three are the terminal that controls us, and we are the one process of a shell's job or lead the session,
+//!   the child leads a session of its own with a terminal of its own, of the same modes, size and owner; keys are relayed
+//!   and nothing shown is changed. Standard error that goes there is then part of [`Output::Stdout`], whose lines end
+//!   in CR LF. A change of modes that the child leaves behind does not outlast it, nor do keys that it has not read,
+//!   and what it leaves running in its session is hung up (SIGHUP). In the background it reads without being
+//!   stopped. Ctrl-Z stops it as without us unless it catches SIGTSTP to stop itself later (editors, pagers, readline):
+//!   the kernel stops nobody in a session that has no shell, so such a program goes on at once, as in a container.
+//! - Where only outputs are a terminal, or other processes share it (a pipeline, a script), the child keeps our session, keys and
+//!   signals, and only its output goes through a terminal of its own. A full-screen program that sets modes
+//!   on its output rather than its input sets the wrong one there.
+//! - As a session's leader with other standard input, the child is not in front: it is told of keys and sizes through us.
+//!
+//! Between the child and the sink stands nothing that could fail for both: the sink is called after the bytes are passed on, a
+//! panic in it ends only the showing, where there can be no thread the supervisor's own passes on, and where there
+//! can be no pipe or terminal the stream is ours as it is, which is said.
+//!
 //! # What ends, and what is left
 //! The end is the end of the child's process, never an end of file: a grandchild that holds the output open holds nothing
 //! up. What else has ended by then is reaped without waiting. What still runs is not signalled (as with tini; dumb-init
@@ -60,7 +84,10 @@
 //! is not passed on. SIGKILL and SIGSTOP cannot be caught: who kills us that way orphans the child. Code in
 //! this process that waits for any child steals statuses ([`Status::Unknown`] at worst).
 //!
-//! Linux only; elsewhere [`Prepared::block_signals`] says so.
+//! # Outside Linux
+//! The child is started, waited for and captured with the standard library alone; nothing is blocked, forwarded, reaped or
+//! escalated, and the one notice is the child's end. A captured child has pipes also where we have a terminal, and
+//! [`Captured::finish`] waits for an end of file up to its deadline.
 
 mod capture;
 mod command;
@@ -133,7 +160,7 @@ impl Prepared {
     /// Processes that others start in this process inherit it too.
     ///
     /// # Errors
-    /// When the system has no signal descriptors, or this is not Linux. Signals are then as they were.
+    /// When the system has no signal descriptors. Signals are then as they were.
     pub fn block_signals() -> io::Result<Self> {
         sys::block().map(Self)
     }

@@ -47,6 +47,7 @@ impl Intake {
             },
             "refused": refused,
             "dogstatsd": self.dogstatsd.as_ref().map(|dogstatsd| dogstatsd.status_document()),
+            "logs": self.logs.as_ref().map(|logs| logs.counts().document()),
             "normalization_faults": faults(self),
             "endpoints": self.egress.forwarder.status().iter().map(super::egress::endpoint_document).collect::<Vec<_>>(),
         })
@@ -117,6 +118,9 @@ impl Intake {
         family("connections_total", "counter", "Connections accepted.", connections);
         if let Some(dogstatsd) = &self.dogstatsd {
             dogstatsd.families(&mut family);
+        }
+        if let Some(logs) = &self.logs {
+            logs.counts().families(&mut family);
         }
         super::egress::endpoint_families(&self.egress.forwarder.status(), &mut family);
         text

@@ -5,10 +5,12 @@
 //! Nothing here makes a reader wait: without room a log is dropped, and counted with that reason (losses.md L88).
 //! One stage ([`Logs::run`]) takes batches out.
 
+mod files;
 mod input;
 mod program;
 mod stream;
 
+pub(crate) use files::Follower;
 pub use program::ProgramOutput;
 pub(crate) use stream::LogStream;
 
@@ -23,6 +25,7 @@ use model::limits::{LOG_BATCH_MAX_BYTES, LOG_BATCH_MAX_COUNT};
 use model::{Books, Receipt, Signal, Why};
 use pipeline::logs::{Grouping, LogRules};
 use pipeline::outbox::{Batch, Bounds, Outbox};
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,6 +90,25 @@ pub(crate) struct Counts {
     pub(crate) bad_entries: AtomicU64,
     /// Logs that are longer than [`model::limits::LOG_MAX_BYTES`], each part counted.
     pub(crate) truncated: AtomicU64,
+}
+
+impl Counts {
+    /// The part of `/lastlight/status` about logs.
+    pub(crate) fn document(&self) -> Value {
+        json!({
+            "bad_entries": self.bad_entries.load(Ordering::Relaxed),
+            "truncated": self.truncated.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Rows for `/lastlight/metrics`.
+    pub(crate) fn families(&self, family: &mut impl FnMut(&str, &str, &str, Vec<(String, u64)>)) {
+        let mut one = |name, help, count: &AtomicU64| {
+            family(name, "counter", help, vec![(String::new(), count.load(Ordering::Relaxed))]);
+        };
+        one("logs_bad_entries_total", "Entries of /v1/input that were no logs.", &self.bad_entries);
+        one("logs_truncated_total", "Parts of logs that were too long for one.", &self.truncated);
+    }
 }
 
 /// What a log touches.

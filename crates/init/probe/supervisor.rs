@@ -26,6 +26,8 @@ struct Extras {
     capture_idly: bool,
     /// Capture it and panic.
     capture_panic: bool,
+    /// Say how long it took from the first of our instructions to the running child.
+    times: bool,
     /// How long to wait for the last of what is captured.
     finish: Option<Duration>,
     /// After the child's end, wait for this many requests to end before exiting.
@@ -34,6 +36,7 @@ struct Extras {
 }
 
 pub(crate) fn run(arguments: Vec<OsString>) -> u8 {
+    let began = Instant::now();
     let prepared = Prepared::block_signals().expect("Linux has signal descriptors");
     let (options, extras, words) = parse(arguments);
     if extras.say_blocked {
@@ -67,6 +70,9 @@ pub(crate) fn run(arguments: Vec<OsString>) -> u8 {
             return error.exit_code;
         }
     };
+    if extras.times {
+        say(&format!("spawned after {} us", began.elapsed().as_micros()));
+    }
     let ended = supervisor.run(|notice| {
         tell(notice);
         assert!(!extras.panic, "as the test wants it");
@@ -146,6 +152,7 @@ fn parse(arguments: Vec<OsString>) -> (Options, Extras, Vec<OsString>) {
             Some("--capture") => extras.capture = Some(value().into()),
             Some("--capture-idly") => extras.capture_idly = true,
             Some("--capture-panic") => extras.capture_panic = true,
+            Some("--times") => extras.times = true,
             Some("--finish-ms") => {
                 extras.finish = Some(Duration::from_millis(value().parse().expect("milliseconds")));
             }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod input;
+mod instance;
 mod metrics;
 mod panics;
 mod processing;

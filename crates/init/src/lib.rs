@@ -52,7 +52,7 @@
 //!
 //! # What a captured child sees that differs
 //! [`Command::capture`] puts us between the child's output and ours, and what could be told is this:
-//! - Standard output and error are pipes of 1 MiB where ours were files, pipes or sockets: a program that asks (few
+//! - Standard output and error are pipes of 256 KiB where ours were files, pipes or sockets: a program that asks (few
 //!   do) finds another kind, buffers as for a pipe, and is ahead of who reads by what the pipe holds. What is written to the
 //!   two streams one after the other may come out the other way round. Opened by name (`/dev/stdout`), they can be
 //!   written by any user the child becomes.

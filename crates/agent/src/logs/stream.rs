@@ -28,6 +28,8 @@ pub(crate) struct LogStream {
 struct State {
     records: Stream,
     encoded: Encoded,
+    /// Bytes of the stream whose logs are accepted, filtered or counted as dropped.
+    settled: u64,
     is_finished: bool,
 }
 
@@ -35,7 +37,7 @@ impl LogStream {
     /// A stream of `hub`, which looks after records that wait for a further line.
     pub(crate) fn new(hub: &Arc<Logs>, status: LogStatus, tags: &str) -> Arc<Self> {
         let records = Stream::new(hub.settings.grouping.clone());
-        let state = State { records, encoded: Encoded::default(), is_finished: false };
+        let state = State { records, encoded: Encoded::default(), settled: 0, is_finished: false };
         let stream =
             Arc::new(Self { hub: Arc::clone(hub), status, tags: tags.to_owned(), state: Mutex::new(state) });
         hub.streams().push(Arc::clone(&stream));
@@ -71,6 +73,18 @@ impl LogStream {
         self.lock().is_finished = true;
     }
 
+    /// Ends the stream without its unterminated line, which somebody else will read.
+    pub(crate) fn finish_at_line(&self) {
+        self.flush();
+        self.lock().is_finished = true;
+    }
+
+    /// How many bytes of the stream are behind the last log that was let go: accepted, left out by a rule, or counted
+    /// as dropped. What was taken beyond them is lost with this process.
+    pub(crate) fn settled(&self) -> u64 {
+        self.lock().settled
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.lock().is_finished
     }
@@ -87,9 +101,12 @@ impl LogStream {
 
     fn with(&self, act: impl FnOnce(&mut Stream, &mut dyn FnMut(Message<'_>))) -> u64 {
         let mut state = self.lock();
-        let State { records, encoded, .. } = &mut *state;
+        let State { records, encoded, settled, .. } = &mut *state;
         encoded.clear();
-        act(records, &mut |message| self.encode(&message, encoded));
+        act(records, &mut |message| {
+            *settled = message.end;
+            self.encode(&message, encoded);
+        });
         self.hub.file(encoded)
     }
 

@@ -4,6 +4,7 @@
 //! process. A transport is anything that yields byte streams; the Windows named pipe will be one more.
 
 pub mod datagram;
+mod file;
 pub mod frames;
 mod host;
 pub mod line_stream;
@@ -14,6 +15,7 @@ mod tcp;
 #[cfg(unix)]
 mod unix;
 
+pub(crate) use file::file_identity;
 pub use host::{ParentGone, Signals};
 pub use tcp::Tcp;
 #[cfg(unix)]

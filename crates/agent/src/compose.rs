@@ -13,7 +13,7 @@ use crate::intake::labels::Labels;
 use crate::intake::server::Accepting;
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::logging::SayOnce;
-use crate::logs::{Logs, ProgramOutput};
+use crate::logs::{Follower, Logs, ProgramOutput};
 use crate::platform::{self, Face, Metadata};
 use crate::report::Report;
 use crate::room::Budget;
@@ -38,6 +38,8 @@ const INTAKE_SHARE: NonZeroU32 = share(2);
 const METRICS_SHARE: NonZeroU32 = share(3);
 /// As many megabytes of logs to pack.
 const LOGS_SHARE: NonZeroU32 = share(3);
+/// What files say up to the stop is read and put into logs.
+const FILES_SHARE: NonZeroU32 = share(2);
 
 const fn share(weight: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(weight - 1)
@@ -265,6 +267,10 @@ impl Bound {
         if let Some(logs) = &logs {
             let logs = Arc::clone(logs);
             stack.push("logs", LOGS_SHARE, |close| logs.run(forwarder, close));
+        }
+        if let (Some(logs), Some(files)) = (&logs, &config.logs.files) {
+            let (logs, files) = (Arc::clone(logs), files.clone());
+            stack.push("log files", FILES_SHARE, |close| Follower::run(logs, files, close));
         }
         let tagged = Tagged {
             intake: Arc::clone(&intake),

@@ -1,0 +1,3 @@
+//! Programs under `lastlight run`, started as a container starts them.
+
+pub(crate) mod run;

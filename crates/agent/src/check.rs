@@ -12,15 +12,15 @@ use serde_json::json;
 /// Longest value that is padded to; longer ones push their source to the right.
 const VALUE_COLUMN_MAX_CHARACTERS: usize = 64;
 
-/// The report for people, and whether the agent would start.
-pub fn report(strings: &dyn Strings) -> (String, bool) {
-    let findings = Findings::of(strings, &Probe::of_this_system(), &places::look);
+/// The report for people, and whether the agent would start, as one of its faces.
+pub fn report(strings: &dyn Strings, face: Face) -> (String, bool) {
+    let findings = Findings::of(strings, face, &Probe::of_this_system(), &places::look);
     (findings.text(), findings.errors.is_empty())
 }
 
 /// The same as one JSON object on one line.
-pub fn report_json(strings: &dyn Strings) -> (String, bool) {
-    let findings = Findings::of(strings, &Probe::of_this_system(), &places::look);
+pub fn report_json(strings: &dyn Strings, face: Face) -> (String, bool) {
+    let findings = Findings::of(strings, face, &Probe::of_this_system(), &places::look);
     (findings.json(), findings.errors.is_empty())
 }
 
@@ -47,8 +47,8 @@ struct Names {
 }
 
 impl Findings {
-    fn of(strings: &dyn Strings, probe: &Probe, look: Look<'_>) -> Self {
-        let (config, mut errors) = Config::read(strings, Face::Agent, probe);
+    fn of(strings: &dyn Strings, face: Face, probe: &Probe, look: Look<'_>) -> Self {
+        let (config, mut errors) = Config::read(strings, face, probe);
         let key = table::DD_API_KEY.name();
         if !errors.iter().any(|error| error.variable == key) {
             errors.extend(config.require_api_key().err());
@@ -103,6 +103,9 @@ impl Findings {
             1 => "\nThe agent does not start: 1 error.\n".to_owned(),
             count => format!("\nThe agent does not start: {count} errors.\n"),
         });
+        if self.config.face == Face::Entrypoint && !self.errors.is_empty() {
+            out.push_str("The program starts without it.\n");
+        }
         out
     }
 
@@ -114,7 +117,7 @@ impl Findings {
         section(out, "Listens on", lines);
         let width = self.targets.iter().map(|target| target.signal.len()).max().unwrap_or(0);
         let lines = self.targets.iter().map(|Target { signal, url }| format!("{signal:width$}  {url}"));
-        section(out, "Sends metrics and events to", lines);
+        section(out, "Sends metrics, events and logs to", lines);
     }
 
     fn text_of_names(&self, out: &mut String) {
@@ -256,7 +259,7 @@ mod tests {
 
     fn findings(pairs: &[(&str, &str)]) -> Findings {
         let strings: Fixed = pairs.iter().copied().collect();
-        Findings::of(&strings, &Probe::default(), &|_| Ok(()))
+        Findings::of(&strings, Face::Agent, &Probe::default(), &|_| Ok(()))
     }
 
     #[test]
@@ -346,7 +349,8 @@ mod tests {
     #[test]
     fn a_place_that_is_taken_now_is_told_and_is_no_error() {
         let strings: Fixed = [KEY].into_iter().collect();
-        let found = Findings::of(&strings, &Probe::default(), &|_| Err("somebody has it".into()));
+        let found =
+            Findings::of(&strings, Face::Agent, &Probe::default(), &|_| Err("somebody has it".into()));
         let text = found.text();
         assert!(text.contains("127.0.0.1:8126  not free now: somebody has it\n"), "{text}");
         assert!(text.ends_with("The agent starts with this.\n"), "it may be the agent that runs already");
@@ -431,9 +435,18 @@ mod tests {
         assert_eq!(value["misspelt"][0]["meant"], "DD_SITE");
         assert_eq!(value["warnings"].as_array().unwrap().len(), 1);
         assert!(!found.json().contains('\n'));
-        let (text, ok) = report_json(&Fixed::from_iter([KEY]));
+        let (text, ok) = report_json(&Fixed::from_iter([KEY]), Face::Agent);
         assert!(ok && text.contains("\"ok\":true"));
-        assert!(report(&Fixed::from_iter([KEY])).1);
+        assert!(report(&Fixed::from_iter([KEY]), Face::Agent).1);
+    }
+
+    #[test]
+    fn around_a_program_an_error_costs_the_agent_and_not_the_program() {
+        let (text, ok) = report(&Fixed::from_iter([("K_SERVICE", "s")]), Face::Entrypoint);
+        assert!(!ok && text.ends_with("1 error.\nThe program starts without it.\n"), "{text}");
+        let (text, ok) = report(&Fixed::from_iter([KEY]), Face::Sidecar);
+        assert!(ok && text.contains("logs     tcp"), "{text}");
+        assert!(text.contains("https://http-intake.logs.datadoghq.com/api/v2/logs"), "{text}");
     }
 
     /// The distance in its textbook form.

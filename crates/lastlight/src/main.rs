@@ -5,6 +5,7 @@ mod run;
 
 use agent::config::source::Environment;
 use agent::config::{Config, ConfigErrors};
+use agent::platform::Face;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -32,15 +33,17 @@ Usage:
   lastlight dev [--json] [-- COMMAND...]
                                      the agent with a backend inside: runs COMMAND (or waits for Ctrl-C)
                                      and shows what it sends; no account, no API key
-  lastlight check [--json]           prints the effective configuration, each value with where it came
-                                     from, and everything that is wrong with it; exits 0 or 78
+  lastlight check [--run | --sidecar] [--json]
+                                     prints the effective configuration, of the agent or of `lastlight run` with
+                                     or without a command: each value with where it came from, and everything
+                                     that is wrong with it; exits 0 or 78
   lastlight --help | --version
 
 The agent is configured by environment variables, those of the Datadog agent (DD_API_KEY, DD_SITE,
 DD_APM_RECEIVER_PORT, DD_DOGSTATSD_PORT, ...) and a few of its own (LASTLIGHT_*); docs/settings.md
 lists them, and `lastlight check` shows what is in effect.
 
-Exit codes: 0 stopped as asked; 64 wrong arguments; 69 nothing could be bound; 70 a part of the agent
+Exit codes of the agent: 0 stopped as asked; 64 wrong arguments; 69 nothing could be bound; 70 a part of the agent
 died; 75 something was lost and LASTLIGHT_STRICT_EXIT is set; 78 wrong configuration.
 ";
 
@@ -80,17 +83,22 @@ fn usage(error: &lexopt::Error) -> ExitCode {
 }
 
 fn check(mut arguments: lexopt::Parser) -> ExitCode {
-    let mut json = false;
+    let (mut json, mut face) = (false, Face::Agent);
     loop {
         match arguments.next() {
             Ok(None) => break,
             Ok(Some(lexopt::Arg::Long("json"))) => json = true,
+            Ok(Some(lexopt::Arg::Long("run"))) => face = Face::Entrypoint,
+            Ok(Some(lexopt::Arg::Long("sidecar"))) => face = Face::Sidecar,
             Ok(Some(other)) => return usage(&other.unexpected()),
             Err(error) => return usage(&error),
         }
     }
-    let (report, sound) =
-        if json { agent::check::report_json(&Environment) } else { agent::check::report(&Environment) };
+    let (report, sound) = if json {
+        agent::check::report_json(&Environment, face)
+    } else {
+        agent::check::report(&Environment, face)
+    };
     print!("{report}");
     if sound { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) }
 }

@@ -79,6 +79,9 @@ pub(super) fn listeners(config: &Config, look: Look<'_>) -> Vec<Listener> {
             add("traces", "unix", socket.to_string(), unix(socket));
         }
     }
+    if let Some(address) = config.logs.input {
+        add("logs", "tcp", address.to_string(), look(Wanted::Tcp(address)));
+    }
     if !dogstatsd.enabled {
         return found;
     }
@@ -104,17 +107,20 @@ pub(super) fn listeners(config: &Config, look: Look<'_>) -> Vec<Listener> {
     found
 }
 
-/// Where metrics and events go; the other signals have a setting for each place.
+/// Where metrics, events and logs go; the other signals have a setting for each place.
 pub(super) fn targets(config: &Config) -> Vec<Target> {
-    if !config.dogstatsd.enabled {
-        return Vec::new();
-    }
     let of = |signal, destination: &Destination| {
         let places = std::iter::once(&destination.main).chain(&destination.additional);
         places.map(|place| Target { signal, url: place.url.to_string() }).collect::<Vec<_>>()
     };
-    let mut targets = of("metrics, service checks", &config.endpoints.metrics);
-    targets.extend(of("events", &config.endpoints.events));
+    let mut targets = Vec::new();
+    if config.dogstatsd.enabled {
+        targets.extend(of("metrics, service checks", &config.endpoints.metrics));
+        targets.extend(of("events", &config.endpoints.events));
+    }
+    if config.logs.enabled {
+        targets.extend(of("logs", &config.endpoints.logs));
+    }
     targets
 }
 

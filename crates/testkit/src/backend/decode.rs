@@ -59,7 +59,10 @@ pub(super) fn body(arrived: &Arrived) -> Decoded {
     if let Some(kind) = Kind::of(&arrived.path) {
         return metric_body(arrived, kind, &plain, oversized);
     }
-    if logs::is_path(&arrived.path) {
+    // Uploads of debuggers go to the same place, in parts of other kinds.
+    let is_json =
+        arrived.headers.get(http::header::CONTENT_TYPE).is_none_or(|kind| kind == "application/json");
+    if logs::is_path(&arrived.path) && is_json {
         let (body, count) = match logs::decode(&plain) {
             Ok(logs) => {
                 let count = logs.len();

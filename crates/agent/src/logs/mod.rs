@@ -34,6 +34,8 @@ use wire::intake::logs;
 
 /// Room that the outbox takes, or gives back, at one time.
 const ROOM_STEP_BYTES: usize = 256 * 1024;
+/// Memory of a log in the outbox beyond its bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 24;
 /// Least time between two looks at what is due.
 const TICK: Duration = Duration::from_millis(5);
 /// Room in a payload for the tags that are added when it is sent, for each log. More tags make more payloads.
@@ -206,17 +208,23 @@ impl Logs {
         let mut hot = self.lock();
         let was_empty = hot.outbox.since_ns().is_none();
         let mut start = 0;
+        // Looked up once: it is a sum over all batches.
+        let mut held = hot.outbox.held_bytes();
         for &end in &encoded.ends {
             let entry = &encoded.bytes[start..end];
             start = end;
-            let needed = hot.outbox.held_bytes() + entry.len();
+            let needed = held + entry.len() + ENTRY_OVERHEAD_BYTES;
             if needed > hot.room.bytes() && !hot.room.grow(ROOM_STEP_BYTES.max(entry.len())) {
                 dropped += 1;
                 continue;
             }
+            held = needed;
             hot.outbox.push(1, 1, now_ns, |out| out.extend_from_slice(entry));
             hot.count += 1;
         }
+        // Memory grows in steps of its own.
+        let held = hot.outbox.held_bytes();
+        hot.room.cover(held);
         let taken = encoded.ends.len() as u64 - dropped;
         hot.receipt.merge(self.books.accept(Signal::Logs, taken));
         let is_full = hot.count >= LOG_BATCH_MAX_COUNT;

@@ -132,8 +132,8 @@ impl LogStream {
             service: said.service.as_deref().unwrap_or(&settings.service),
             source: &settings.source,
             tags: &self.tags,
-            trace_id: said.trace_id.as_deref(),
-            span_id: said.span_id.as_deref(),
+            trace_id: said.trace_id,
+            span_id: said.span_id,
         };
         encoded.push(|out| logs::encode(&log, out));
     }

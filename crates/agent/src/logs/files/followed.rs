@@ -16,9 +16,15 @@ pub(super) const READ_MAX_BYTES: usize = 64 * 1024;
 /// Most that is taken in before room is asked for again: lines of one byte grow hundredfold as logs.
 const TAKE_MAX_BYTES: usize = 8 * 1024;
 
-/// How files begin that hold no lines: gzip, zstd, bzip2, xz. Rotation leaves them where patterns often reach.
-const PACKED: [&[u8]; 4] =
-    [&[0x1F, 0x8B], &[0x28, 0xB5, 0x2F, 0xFD], b"BZh", &[0xFD, b'7', b'z', b'X', b'Z']];
+/// How files begin that hold no lines: gzip, zstd, bzip2, xz, which rotation leaves where patterns often reach, and
+/// positions, which change with every line that is read, wherever they are kept.
+const NO_LINES: [&[u8]; 5] = [
+    &[0x1F, 0x8B],
+    &[0x28, 0xB5, 0x2F, 0xFD],
+    b"BZh",
+    &[0xFD, b'7', b'z', b'X', b'Z'],
+    b"lastlight-offsets ",
+];
 
 /// What a file is to us, whatever its name: device and number. Where the system tells none, it is its name, and a
 /// file that is renamed while it is followed and made anew is not told from the one before.
@@ -40,8 +46,8 @@ pub(super) enum Step {
     Idle,
     /// There is something, and no room for it.
     Full,
-    /// These are no lines.
-    Packed,
+    /// There are no lines in it, see [`NO_LINES`].
+    NoLines,
 }
 
 /// A file that is followed. It is open all the time, so that it can be read to its end whatever becomes of its name.
@@ -163,8 +169,8 @@ impl Followed {
         self.file.seek(SeekFrom::Start(self.offset))?;
         let read = self.file.read(&mut buffer[..most])?;
         let bytes = &buffer[..read];
-        if self.offset == 0 && PACKED.iter().any(|magic| bytes.starts_with(magic)) {
-            return Ok(Step::Packed);
+        if self.offset == 0 && NO_LINES.iter().any(|magic| bytes.starts_with(magic)) {
+            return Ok(Step::NoLines);
         }
         let mut taken = 0;
         for piece in bytes.chunks(TAKE_MAX_BYTES) {

@@ -13,7 +13,8 @@
 //!
 //! **What cannot be seen.** A file that is copied and emptied loses what was written between our last look and that.
 //! One that is written anew with the same first bytes, and longer than before, looks as if it had grown. A file that
-//! came and was renamed between two looks is found only where the pattern matches its new name.
+//! came and was renamed between two looks is found only where the pattern matches its new name. A copy that the pattern
+//! matches too is a file like any other: what it says is sent twice.
 
 mod followed;
 mod pattern;
@@ -74,7 +75,7 @@ pub(crate) struct Follower {
     /// Oldest first.
     files: Vec<Followed>,
     /// Files without lines in them.
-    packed: BTreeSet<Id>,
+    no_lines: BTreeSet<Id>,
     buffer: Vec<u8>,
     /// Whose turn is first.
     first: usize,
@@ -121,7 +122,7 @@ impl Follower {
             pattern,
             positions,
             files: Vec::new(),
-            packed: BTreeSet::new(),
+            no_lines: BTreeSet::new(),
             buffer: vec![0; READ_MAX_BYTES],
             first: 0,
             next_scan_ns: i64::MIN,
@@ -245,7 +246,7 @@ impl Follower {
     /// Looks for files that are new, renamed, gone.
     fn scan(&mut self, now_ns: i64) {
         let mut seen = self.seen();
-        self.packed.retain(|id| seen.contains_key(id));
+        self.no_lines.retain(|id| seen.contains_key(id));
         for file in &mut self.files {
             let Some(Seen { paths, .. }) = seen.get(&file.id) else {
                 file.gone_ns.get_or_insert(now_ns);
@@ -281,7 +282,7 @@ impl Follower {
             }
         }
         for id in ids.into_iter().rev() {
-            if !self.packed.contains(&id) && self.files.iter().all(|file| file.id != id) {
+            if !self.no_lines.contains(&id) && self.files.iter().all(|file| file.id != id) {
                 let path = seen[&id].paths[0].clone();
                 self.open(id, &path, &seen, now_ns);
             }
@@ -418,10 +419,13 @@ impl Follower {
                     }
                     Ok(Step::Idle) => is_done &= !self.hand_over(index),
                     Ok(Step::Full) => return Turn { more: false, full: true },
-                    Ok(Step::Packed) => {
+                    Ok(Step::NoLines) => {
                         let file = &self.files[index];
-                        log::info!("{} is compressed and not followed", file.path.display());
-                        self.packed.insert(file.id);
+                        log::info!(
+                            "{} holds no lines (it is compressed?) and is not followed",
+                            file.path.display()
+                        );
+                        self.no_lines.insert(file.id);
                         self.close(index);
                         is_done = false;
                     }

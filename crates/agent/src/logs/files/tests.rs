@@ -3,12 +3,14 @@ use crate::logging::SayOnce;
 use crate::logs::LogsSettings;
 use crate::packing::Packing;
 use crate::room::Budget;
+use lifecycle::{Deadline, End, Instant, Stack};
 use model::Books;
 use pipeline::logs::{Grouping, LogRules};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use tempfile::TempDir;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -24,13 +26,13 @@ struct World {
     now_ns: i64,
 }
 
-fn hub(memory_bytes: usize) -> (Arc<Logs>, Books) {
+fn hub(memory_bytes: usize, grouping: Grouping) -> (Arc<Logs>, Books) {
     let settings = LogsSettings {
         hostname: String::new(),
         service: String::new(),
         source: "test".into(),
         rules: LogRules::new(&[]),
-        grouping: Grouping::Off,
+        grouping,
         batch_wait: Duration::from_secs(5),
         packing: Packing::Plain,
     };
@@ -43,7 +45,7 @@ impl World {
     fn new(pattern: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pattern = format!("{}/{pattern}", folder.path().display());
-        let (hub, books) = hub(MEMORY_BYTES);
+        let (hub, books) = hub(MEMORY_BYTES, Grouping::Off);
         let files = FilePattern { pattern: pattern.clone(), positions: None };
         let follower = Follower::new(Arc::clone(&hub), files);
         Self { folder, pattern, hub, books, follower, now_ns: SECOND_NS }
@@ -280,7 +282,7 @@ fn l103_damaged_positions_repeat_rather_than_skip() {
 fn l104_instances_on_a_shared_volume_keep_to_their_own_files_and_positions() {
     let folder = tempfile::tempdir().unwrap();
     let follow = |instance: &str| {
-        let (hub, books) = hub(MEMORY_BYTES);
+        let (hub, books) = hub(MEMORY_BYTES, Grouping::Off);
         let pattern = format!("{}/*{instance}*.log", folder.path().display());
         let follower = Follower::new(Arc::clone(&hub), FilePattern { pattern, positions: None });
         (follower, hub, books)
@@ -333,7 +335,7 @@ fn where_positions_cannot_be_kept_files_are_followed_all_the_same() {
 #[test]
 fn without_room_files_wait_and_nothing_is_dropped() {
     let mut world = World::new("*.log");
-    let (small, books) = hub(model::limits::MEMORY_MIN_BYTES);
+    let (small, books) = hub(model::limits::MEMORY_MIN_BYTES, Grouping::Off);
     (world.hub, world.books) = (Arc::clone(&small), books);
     world.start();
     world.append("a.log", &"x\n".repeat(200_000));
@@ -413,6 +415,65 @@ fn what_was_renamed_while_nobody_looked_is_found_in_its_folder() {
     world.stop();
     world.start();
     assert_eq!(world.look(), [""; 0]);
+}
+
+#[test]
+fn links_to_files_are_followed_and_each_file_once() {
+    let mut world = World::new("*.log");
+    world.append("elsewhere", "1\n");
+    fs::hard_link(world.path("elsewhere"), world.path("b.log")).unwrap();
+    fs::hard_link(world.path("elsewhere"), world.path("a.log")).unwrap();
+    fs::create_dir(world.path("folder.log")).unwrap();
+    assert_eq!(world.look(), ["1"]);
+    fs::remove_file(world.path("a.log")).unwrap();
+    world.append("elsewhere", "2\n");
+    assert_eq!(world.look(), ["2"]);
+    world.stop();
+    world.start();
+    assert_eq!(world.look(), [""; 0]);
+}
+
+#[test]
+fn positions_are_no_logs_wherever_they_are_kept() {
+    let mut world = World::new("*");
+    world.append("a.log", "1\n");
+    assert_eq!(world.look(), ["1"]);
+    assert_eq!(world.look(), [""; 0]);
+    // Of another follower, or under another spelling of its path.
+    fs::copy(world.positions(), world.path("b.log")).unwrap();
+    assert_eq!(world.look(), [""; 0]);
+}
+
+#[tokio::test]
+async fn l90_a_stop_takes_what_was_never_looked_at_and_the_last_line() {
+    let mut world = World::new("*.log");
+    world.append("a.log", "1\n2");
+    let (hub, files) =
+        (Arc::clone(&world.hub), FilePattern { pattern: world.pattern.clone(), positions: None });
+    let mut stack = Stack::default();
+    stack.push("log files", NonZeroU32::MIN, |close| Follower::run(hub, files, close));
+    // A bound, not a wait.
+    let ends = stack.unwind(Deadline::at(Instant::now() + Duration::from_secs(60)), || {}).await;
+    assert_eq!(ends[0].end, End::Drained);
+    assert_eq!(world.said(), ["1", "2"]);
+    world.start();
+    assert_eq!(world.look(), [""; 0]);
+}
+
+#[test]
+fn l103_a_line_that_waited_for_the_next_one_in_a_crash_is_read_again() {
+    let mut world = World::new("*.log");
+    (world.hub, world.books) = hub(MEMORY_BYTES, Grouping::Automatic);
+    world.start();
+    world.append("a.log", "1\nTraceback (most recent call last):\n  File \"x\"");
+    assert_eq!(world.look(), ["1"]);
+    world.append("a.log", ", line 1\nError: 2\n");
+    world.start();
+    world.stop();
+    assert_eq!(world.said(), ["Traceback (most recent call last):\n  File \"x\", line 1\nError: 2"]);
+    world.start();
+    world.stop();
+    assert_eq!(world.said(), [""; 0]);
 }
 
 /// What happens to a log file.

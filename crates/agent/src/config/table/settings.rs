@@ -159,10 +159,10 @@ settings! {
         DD_LOGS_CONFIG_BATCH_WAIT: PERIOD, "5s", "Longest time a log waits for its batch.", "a i";
         DD_LOGS_CONFIG_USE_COMPRESSION: SWITCH, "true", "Compress logs (zstd).", "m a b";
         DD_LOGS_CONFIG_COMPRESSION_LEVEL: Integer { min: -7, max: 22, unit: "" }, "1", "Level of it. The mini agent has 3.", "m a b";
-        DD_SERVERLESS_LOG_PATH: Text, "", "Files to follow: a path in which `*`, `?` and `[a-z]` stand for characters of one name.", "i";
+        DD_SERVERLESS_LOG_PATH: Text, "", "Files to follow: a path in which `*`, `?` and `[a-z]` stand for characters of one name; `**` is no more than `*`.", "i";
         DD_AAS_INSTANCE_LOGGING_ENABLED: SWITCH, "false", "Follow the files that App Service writes for this instance, instead of `DD_SERVERLESS_LOG_PATH`.", "i";
         DD_AAS_INSTANCE_LOG_FILE_DESCRIPTOR: Text, "", "Part of their names behind the instance's.", "i";
-        LASTLIGHT_LOG_POSITIONS: Text, "", "File in which the positions in followed files are kept over a restart. Not set: `.lastlight-positions.json` beside the files.", "";
+        LASTLIGHT_LOG_POSITIONS: Text, "", "File in which the positions in followed files are kept over a restart. Not set: `.lastlight-positions-` and a hash of the pattern, in the last folder before any placeholder.", "";
         DD_LOGS_CONFIG_LOGS_DD_URL: Text, "", "Where logs go instead of `https://http-intake.logs.<site>/api/v2/logs`: a URL, or host and port.", "a b";
         DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS: LogEndpoints, "", "Where logs go as well.", "m a b";
         DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED: SWITCH, "false", "Logs go to an Observability Pipelines worker, uncompressed, and nowhere else.", "m a b";

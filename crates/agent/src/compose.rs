@@ -5,15 +5,17 @@ use crate::config::source::Strings;
 use crate::dogstatsd::DogStatsD;
 use crate::dogstatsd::sockets::{self, Sockets};
 use crate::enhanced::{Enhanced, EnhancedSettings};
+use crate::flush::Flush;
 use crate::forward;
 use crate::forward::client::HttpClient;
 use crate::intake::egress::{Egress, EgressSettings};
 use crate::intake::job::JobTask;
 use crate::intake::labels::Labels;
-use crate::intake::server::Accepting;
+use crate::intake::server::{Accepting, Server};
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::logging::SayOnce;
 use crate::logs::{Follower, Logs, ProgramOutput};
+use crate::microvm::{self, Hooks};
 use crate::platform::{self, Face, Metadata};
 use crate::report::Report;
 use crate::room::Budget;
@@ -40,6 +42,9 @@ const METRICS_SHARE: NonZeroU32 = share(3);
 const LOGS_SHARE: NonZeroU32 = share(3);
 /// What files say up to the stop is read and put into logs.
 const FILES_SHARE: NonZeroU32 = share(2);
+
+/// Connections of a MicroVM's platform open at one time.
+const HOOK_CONNECTIONS_MAX: usize = 16;
 
 const fn share(weight: u32) -> NonZeroU32 {
     NonZeroU32::MIN.saturating_add(weight - 1)
@@ -84,6 +89,7 @@ pub struct Bound {
     tcp: Option<Tcp>,
     unix: Option<Unix>,
     logs_input: Option<Tcp>,
+    hooks: Option<Tcp>,
     dogstatsd: Sockets,
     say: Arc<SayOnce>,
     books: Books,
@@ -134,6 +140,14 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
         }
         None => None,
     };
+    let hooks = match config.microvm.as_ref().and_then(microvm::bind) {
+        Some(Ok(bound)) => Some(bound),
+        Some(Err(error)) => {
+            errors.push(error);
+            None
+        }
+        None => None,
+    };
     let nothing = tcp.is_none() && unix.is_none() && logs_input.is_none() && dogstatsd.is_empty();
     if nothing && !errors.is_empty() && !wraps {
         return Err(StartError::Bind(errors));
@@ -149,7 +163,7 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
         .logs
         .enabled
         .then(|| Arc::new(Logs::new(settings::logs(&config), &books, budget.clone(), Arc::clone(&say))));
-    Ok(Bound { config, tcp, unix, logs_input, dogstatsd, say, books, budget, logs })
+    Ok(Bound { config, tcp, unix, logs_input, hooks, dogstatsd, say, books, budget, logs })
 }
 
 impl Bound {
@@ -163,6 +177,11 @@ impl Bound {
         self.dogstatsd.udp_address()
     }
 
+    /// Where the platform of a MicroVM says what happens to it, with the port the system chose when 0 was asked for.
+    pub fn microvm_address(&self) -> Option<SocketAddr> {
+        self.hooks.as_ref().map(Tcp::address)
+    }
+
     /// Takes what a wrapped program writes, from now on; `None` when logs are off.
     pub fn output(&self) -> Option<ProgramOutput> {
         self.logs.as_ref().map(ProgramOutput::new)
@@ -170,8 +189,8 @@ impl Bound {
 
     /// What is bound.
     pub fn transports(&self) -> Vec<TransportName> {
-        let logs = self.logs_input.as_ref().map(|tcp| tcp.name().clone());
-        self.receivers().into_iter().chain(self.dogstatsd.names()).chain(logs).collect()
+        let more = [&self.logs_input, &self.hooks].into_iter().flatten().map(|tcp| tcp.name().clone());
+        self.receivers().into_iter().chain(self.dogstatsd.names()).chain(more).collect()
     }
 
     /// What is bound for HTTP.
@@ -187,7 +206,8 @@ impl Bound {
     pub fn start(self, strings: SharedStrings) -> Result<Running, StartError> {
         let names = self.receivers();
         let statsd_port = self.dogstatsd_address().map_or(0, |address| address.port());
-        let Self { config, tcp, unix, logs_input, dogstatsd: sockets, say, books, budget, logs } = self;
+        let Self { config, tcp, unix, logs_input, hooks, dogstatsd: sockets, say, books, budget, logs } =
+            self;
         let forward_settings = settings::forward(&config);
         let client = HttpClient::new(&settings::client(&config));
         let (forwarder, sender) =
@@ -247,13 +267,19 @@ impl Bound {
             draining: false.into(),
         });
 
-        let for_flush = Arc::clone(&dogstatsd);
+        let flush = Flush {
+            egress: Arc::clone(&egress),
+            dogstatsd: Arc::clone(&dogstatsd),
+            logs: logs.clone(),
+            books: books.clone(),
+        };
         let enhanced = Enhanced::new(
             EnhancedSettings::new(config.platform, config.face, config.enhanced_metrics, &*strings),
             Arc::clone(&dogstatsd),
         );
         let mut stack = Stack::default();
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
+        let hooks = push_hooks(&mut stack, &config, hooks, &flush, &say);
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
         let (hearing, heard) = mpsc::channel(1);
         stack.push("metrics", METRICS_SHARE, {
@@ -295,13 +321,14 @@ impl Bound {
             stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
             let to_intake = accepting(to_intake);
             if let Some(tcp) = tcp {
-                tcp.push("tcp listener", &mut stack, &intake, to_intake.clone());
+            let receiver = || Server::Intake(Arc::clone(&intake));
+                tcp.push("tcp listener", &mut stack, receiver(), to_intake.clone());
             }
             if let Some(logs_input) = logs_input {
-                logs_input.push("logs listener", &mut stack, &intake, to_intake.clone());
+                logs_input.push("logs listener", &mut stack, receiver(), to_intake.clone());
             }
             if let Some(unix) = unix {
-                unix.push("unix listener", &mut stack, &intake, to_intake);
+                unix.push("unix listener", &mut stack, receiver(), to_intake);
             }
         }
         if !sockets.is_empty() {
@@ -313,7 +340,11 @@ impl Bound {
                 sockets::serve(sockets, dogstatsd, settings, accepting, say, hearing, close)
             });
         }
-        Ok(Running { stack, intake, dogstatsd: for_flush, logs, enhanced, job, books })
+        let hooks = hooks.map(|(hooks, listener, accepting)| {
+            listener.push("hooks listener", &mut stack, Server::Hooks(Arc::clone(&hooks)), accepting);
+            hooks
+        });
+        Ok(Running { stack, intake, flush, enhanced, job, hooks, books })
     }
 }
 
@@ -329,9 +360,8 @@ impl<T: Transport> Listener<T> {
         Self { transport, state }
     }
 
-    fn push(self, name: &'static str, stack: &mut Stack, intake: &Arc<Intake>, accepting: Accepting) {
-        let intake = Arc::clone(intake);
-        let serve = move |stream, close| server::serve(stream, Arc::clone(&intake), close);
+    fn push(self, name: &'static str, stack: &mut Stack, server: Server, accepting: Accepting) {
+        let serve = move |stream, close| server::serve(stream, server.clone(), close);
         stack.push(name, LIGHT_SHARE, |close| {
             server::listen(self.transport, self.state, accepting, serve, close)
         });
@@ -339,6 +369,23 @@ impl<T: Transport> Listener<T> {
 }
 
 /// Who gets the platform's tags.
+/// Serves what the platform of a MicroVM says, below everything else: some of its answers wait for all the stages above.
+fn push_hooks(
+    stack: &mut Stack,
+    config: &Config,
+    bound: Option<Tcp>,
+    flush: &Flush,
+    say: &Arc<SayOnce>,
+) -> Option<(Arc<Hooks>, Listener<Tcp>, Accepting)> {
+    let (bound, settings) = (bound?, config.microvm.clone()?);
+    let tell = Box::new(|hook, machine: Option<&str>| log::debug!("MicroVM {machine:?}: {hook:?}"));
+    let hooks = Arc::new(Hooks::new(settings, flush.clone(), config.stop_timeout, tell));
+    let (connections, served) = server::hand_over();
+    stack.push("hooks", LIGHT_SHARE, |close| server::connections(served, close));
+    let permits = Arc::new(Semaphore::new(HOOK_CONNECTIONS_MAX));
+    Some((hooks, Listener::new(bound), Accepting { permits, connections, say: Arc::clone(say) }))
+}
+
 struct Tagged {
     intake: Arc<Intake>,
     dogstatsd: Arc<DogStatsD>,
@@ -401,11 +448,11 @@ fn header(config: &Config, env: &str) -> Vec<u8> {
 pub struct Running {
     stack: Stack,
     intake: Arc<Intake>,
-    dogstatsd: Arc<DogStatsD>,
-    logs: Option<Arc<Logs>>,
+    flush: Flush,
     enhanced: Option<Arc<Enhanced>>,
     job: Option<Arc<JobTask>>,
     books: Books,
+    hooks: Option<Arc<Hooks>>,
 }
 
 impl Running {
@@ -424,13 +471,7 @@ impl Running {
     /// Sends what is held as soon as may be; with `all` the open buckets of metrics and statistics too, whose parts
     /// then arrive as points of their own.
     pub fn flush(&self, all: bool) {
-        self.intake.egress.flush_now(all);
-        if all {
-            self.dogstatsd.flush_now();
-        }
-        if let Some(logs) = &self.logs {
-            logs.flush_now();
-        }
+        self.flush.ask(all);
     }
 
     /// A wrapped program ended with this exit code.
@@ -442,6 +483,9 @@ impl Running {
             job.child_ended(exit_code, None);
         }
     }
+        if let Some(hooks) = &self.hooks {
+            hooks.program_ended();
+        }
 
     /// The books, readable at any time.
     pub fn books(&self) -> &Books {

@@ -71,7 +71,8 @@ impl Scripted {
         let (permits, say) = (Arc::new(Semaphore::new(8)), Arc::default());
         let accepting = Accepting { permits, connections: to_intake, say };
         let listener = Listener::new(Self { name, accepts: accepts.into() });
-        listener.push("scripted listener", &mut running.stack, &running.intake, accepting);
+        let server = Server::Intake(Arc::clone(&running.intake));
+        listener.push("scripted listener", &mut running.stack, server, accepting);
     }
 }
 

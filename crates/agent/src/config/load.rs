@@ -2,6 +2,7 @@
 
 mod dogstatsd;
 mod logs;
+mod microvm;
 
 use super::endpoint::{DEBUGGER_PATH, LOGS_PATH, OPENLINEAGE_PATH, PROFILING_PATH, url_or_site};
 use super::reader::Reader;
@@ -50,6 +51,7 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
     let logs = logs::read(reader, strings, detection.platform);
     let config = Config {
         dogstatsd: dogstatsd::read(reader, bind, &receiver, &identity, detection.platform),
+        microvm: microvm::read(reader, detection.platform, face),
         enhanced_metrics: reader.boolean(&table::DD_ENHANCED_METRICS_ENABLED),
         face,
         receiver,

@@ -8,6 +8,7 @@ pub mod dogstatsd;
 pub mod endpoint;
 mod load;
 pub mod logs;
+pub mod microvm;
 pub mod parse;
 mod reader;
 pub mod secret;
@@ -17,6 +18,7 @@ pub mod table;
 pub use dogstatsd::{DogStatsD, EolRequired, UdpAddress};
 pub use endpoint::{BaseUrl, Destination, Endpoint, Endpoints, EvpProxy, EvpTarget};
 pub use logs::{FilePattern, Logs};
+pub use microvm::MicroVm;
 pub use parse::SocketAddress;
 pub use secret::Secret;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub dogstatsd: DogStatsD,
     /// How logs reach us and what happens to them.
     pub logs: Logs,
+    /// How a MicroVM's platform says what happens to it; `None` where it is none, or nobody listens.
+    pub microvm: Option<MicroVm>,
     /// Metrics of the platform itself are sent.
     pub enhanced_metrics: bool,
     /// What happens to traces.

@@ -147,6 +147,12 @@ impl Egress {
         self.wake.notify_one();
     }
 
+    /// The process was frozen: connections that were idle may be dead, and what waits for its next try is tried now.
+    pub(crate) fn thawed(&self) {
+        self.client.forget_connections();
+        self.forwarder.kick();
+    }
+
     /// Runs as a stage: closes batches in time, and everything at the end.
     pub(crate) async fn run(self: Arc<Self>, close: Close) {
         let mut stopping = false;
@@ -163,8 +169,7 @@ impl Egress {
                 () = close.requested() => break,
             }
             if wake_at.is_some_and(|at| at.elapsed() > THAW_LATENESS) {
-                self.client.forget_connections();
-                self.forwarder.kick();
+                self.thawed();
             }
             let asked = self.flush.swap(0, Ordering::AcqRel);
             if asked & FLUSH_TRACES > 0 {

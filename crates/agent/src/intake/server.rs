@@ -4,8 +4,9 @@ use super::Intake;
 use super::door::{Body, Reason, Refusal};
 use super::routes::Route;
 use crate::logging::SayOnce;
+use crate::microvm::{self, Hooks};
 use crate::transport::{Transport, TransportName, is_listener_dead};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -174,17 +175,29 @@ impl Drop for Open {
     }
 }
 
+/// Who answers requests. One type, so that there is one server.
+#[derive(Clone, Debug)]
+pub(crate) enum Server {
+    /// The receiver.
+    Intake(Arc<Intake>),
+    /// What the platform of a MicroVM says.
+    Hooks(Arc<Hooks>),
+}
+
 /// Serves the HTTP requests of one connection.
-pub(crate) async fn serve<S>(stream: S, intake: Arc<Intake>, stopping: Close)
+pub(crate) async fn serve<S>(stream: S, server: Server, stopping: Close)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let read_timeout = intake.settings.read_timeout;
+    let read_timeout = match &server {
+        Server::Intake(intake) => intake.settings.read_timeout,
+        Server::Hooks(_) => microvm::READ_TIMEOUT,
+    };
     let read = Arc::new(AtomicU64::new(0));
     // Bytes read when the last answer was made: while no more come, the connection is idle.
     let answered_at = AtomicU64::new(0);
     let service = service_fn(|request| {
-        let answered = answer(Arc::clone(&intake), request);
+        let answered = answer(server.clone(), request);
         let (read, answered_at) = (&read, &answered_at);
         async move {
             let answer = answered.await;
@@ -202,7 +215,9 @@ where
     let mut connection = pin!(connection);
     let note = |result| {
         let is_idle = read.load(Ordering::Relaxed) == answered_at.load(Ordering::Relaxed);
-        note(&intake, result, is_idle);
+        if let Server::Intake(intake) = &server {
+            note(intake, result, is_idle);
+        }
     };
     tokio::select! {
         biased;
@@ -297,9 +312,21 @@ pub(crate) async fn connections(mut incoming: mpsc::Receiver<Connection>, close:
 
 /// Answers one request; a panic costs that request only (losses.md L8).
 async fn answer(
-    intake: Arc<Intake>,
+    server: Server,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
+    let intake = match server {
+        Server::Intake(intake) => intake,
+        Server::Hooks(hooks) => {
+            // Boxed: the receiver's requests need no place for it.
+            let answer = catch_unwind(AssertUnwindSafe(Box::pin(hooks.answer(request)))).await;
+            return Ok(answer.unwrap_or_else(|()| {
+                let mut response = Response::new(Body::default());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }));
+        }
+    };
     let route = Route::of(request.uri().path());
     let work = AssertUnwindSafe(intake.handle(route, request));
     let mut response = match catch_unwind(work).await {

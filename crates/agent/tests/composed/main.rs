@@ -4,6 +4,7 @@ mod backend;
 mod input;
 mod instance;
 mod metrics;
+mod microvm;
 mod panics;
 mod processing;
 mod proxied;

@@ -35,6 +35,7 @@ const TPS: Kind = Decimal { min: 0.0, max: 1_000_000.0, unit: "traces a second" 
 const TIMEOUT: Kind = Duration { min_ms: 10, max_ms: 600_000 };
 /// A smaller batch period only costs requests; a longer one than a minute is what a platform may kill.
 const PERIOD: Kind = Duration { min_ms: 10, max_ms: 60_000 };
+const MILLISECONDS: Kind = Integer { min: 1, max: 600_000, unit: "milliseconds" };
 const SECONDS: Kind = Integer { min: 0, max: 86_400, unit: "seconds" };
 const MEMORY: Kind = Bytes { min: model::limits::MEMORY_MIN_BYTES as u64, max: 1 << 40 };
 const BODY: Kind = Bytes { min: 1_024, max: 1 << 32 };
@@ -224,6 +225,11 @@ settings! {
         DD_AZURE_RESOURCE_GROUP: Text, "", "Azure resource group, for tags. Flex Consumption does not tell it otherwise.", "m i";
         DD_AZURE_SUBSCRIPTION_ID: Text, "", "Azure subscription, for tags of Container Apps.", "i";
         DD_ENHANCED_METRICS_ENABLED: SWITCH, "true", "Metrics of the platform itself: starts, instances, CPU, memory, network, tasks of a job.", "m i";
+        DD_AWS_MICROVM_LIFECYCLE_PORT: Port, "9000", "TCP port, on all addresses, on which a MicroVM's platform says what happens to it (`lastlight run`); 0 for none.", "i";
+        DD_AWS_MICROVM_USER_APP_PORT: Integer { min: 1, max: 65_535, unit: "" }, "", "Port, on 127.0.0.1, on which a wrapped program hears of it too; its answer is the platform's.", "i";
+        DD_AWS_MICROVM_FORWARD_TIMEOUT_MS: MILLISECONDS, "30000", "How long that program may take to answer run, launch, resume, suspend and terminate.", "i";
+        DD_AWS_MICROVM_READY_TIMEOUT_MS: MILLISECONDS, "60000", "The same for ready, with the time it takes to listen.", "i";
+        DD_AWS_MICROVM_VALIDATE_TIMEOUT_MS: MILLISECONDS, "60000", "The same for validate.", "i";
         GCE_METADATA_HOST: Text, "metadata.google.internal", "Host, and port, of Google's metadata server.", "std";
     }
 }

@@ -8,6 +8,7 @@ mod client;
 pub(crate) use client::{Answer, Client, Request, get, post};
 
 use lastlight_agent::config::{BaseUrl, Config, UdpAddress, source::Fixed};
+use lastlight_agent::platform::{Face, Probe};
 use lastlight_agent::{Bound, Deadline, Instant, Report, Running, SharedStrings, bind};
 use model::{Book, Signal, Why};
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub(crate) struct Setup {
     strings: Fixed,
     backend: Backend,
     directory: tempfile::TempDir,
+    face: Face,
     change: Vec<fn(&mut Config)>,
 }
 
@@ -60,13 +62,23 @@ impl Setup {
         ] {
             strings = strings.with(name, &url);
         }
-        Self { strings, backend, directory, change: Vec::new() }
+        Self { strings, backend, directory, face: Face::Agent, change: Vec::new() }
     }
 
     /// Sets a variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.strings = self.strings.with(name, value);
         self
+    }
+
+    /// Where the backend is.
+    pub(crate) fn backend_url(&self) -> String {
+        self.backend.url()
+    }
+
+    /// Runs as another part of a program.
+    pub(crate) fn face(self, face: Face) -> Self {
+        Self { face, ..self }
     }
 
     /// Changes what no variable says.
@@ -76,9 +88,13 @@ impl Setup {
     }
 
     pub(crate) fn config(&self) -> Config {
-        let mut config = Config::load(&self.strings).expect("a configuration");
+        let config = Config::load_for(&self.strings, self.face, &Probe::of_this_system());
+        let mut config = config.expect("a configuration");
         config.receiver.port = Some(0);
         config.dogstatsd.udp = UdpAddress::only(SocketAddr::from(([127, 0, 0, 1], 0)));
+        if let Some(microvm) = &mut config.microvm {
+            microvm.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        }
         config.endpoints.tracer_flare.url = BaseUrl::new(&self.backend.url()).expect("a URL");
         for change in &self.change {
             change(&mut config);
@@ -89,8 +105,8 @@ impl Setup {
     /// Takes the sockets and starts nothing.
     pub(crate) async fn bind(self) -> BoundAgent {
         let bound = bind(self.config()).await.expect("the sockets");
-        let (tcp, udp) = (bound.tcp_address(), bound.dogstatsd_address());
-        BoundAgent { bound, tcp, udp, setup: self }
+        let (tcp, udp, hooks) = (bound.tcp_address(), bound.dogstatsd_address(), bound.microvm_address());
+        BoundAgent { bound, tcp, udp, hooks, setup: self }
     }
 
     pub(crate) async fn start(self) -> Agent {
@@ -103,16 +119,17 @@ pub(crate) struct BoundAgent {
     bound: Bound,
     pub(crate) tcp: Option<SocketAddr>,
     udp: Option<SocketAddr>,
+    hooks: Option<SocketAddr>,
     setup: Setup,
 }
 
 impl BoundAgent {
     pub(crate) fn start(self) -> Agent {
-        let Self { bound, tcp, udp, setup } = self;
+        let Self { bound, tcp, udp, hooks, setup } = self;
         let unix = setup.directory.path().join("apm.socket");
         let strings: SharedStrings = Arc::new(setup.strings);
         let running = bound.start(strings).expect("a start");
-        Agent { running, tcp, udp, unix, backend: setup.backend, directory: setup.directory }
+        Agent { running, tcp, udp, hooks, unix, backend: setup.backend, directory: setup.directory }
     }
 }
 
@@ -121,6 +138,8 @@ pub(crate) struct Agent {
     pub(crate) running: Running,
     pub(crate) tcp: Option<SocketAddr>,
     pub(crate) udp: Option<SocketAddr>,
+    /// Where the platform of a MicroVM says what happens to it.
+    pub(crate) hooks: Option<SocketAddr>,
     pub(crate) unix: PathBuf,
     pub(crate) backend: Backend,
     directory: tempfile::TempDir,

@@ -240,7 +240,8 @@ impl Followed {
     /// The file is not followed any more: a last line without newline is a log (losses.md L89), unless more of it
     /// stands there, which somebody will read.
     pub(super) fn finish(&self) {
-        if self.is_at_end { self.stream.finish() } else { self.stream.finish_at_line() }
+        let has_more = || self.file.metadata().is_ok_and(|metadata| metadata.len() > self.offset);
+        if self.is_at_end && !has_more() { self.stream.finish() } else { self.stream.finish_at_line() }
     }
 
     /// It will be read on from [`Self::position`] as it is now.

@@ -330,7 +330,6 @@ impl Follower {
             Ok(_) => return,
             Err(error) => return self.cannot_read(path, &error),
         };
-        self.unreadable.remove(path);
         let name = path.to_string_lossy().into_owned();
         let known = self.positions.registry().get(&name).copied();
         let mut after = None;
@@ -416,6 +415,9 @@ impl Follower {
                         left = left.saturating_sub(bytes);
                         self.grew_ns = now_ns;
                         is_done = false;
+                        if !self.unreadable.is_empty() {
+                            self.unreadable.remove(&self.files[index].path);
+                        }
                     }
                     Ok(Step::Idle) => is_done &= !self.hand_over(index),
                     Ok(Step::Full) => return Turn { more: false, full: true },

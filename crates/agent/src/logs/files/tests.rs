@@ -239,13 +239,14 @@ fn l90_what_files_say_up_to_the_stop_is_taken_before_the_logs_are_flushed() {
 #[test]
 fn what_is_written_after_the_stop_began_waits_for_the_next_start() {
     let mut world = World::new("*.log");
-    world.append("a.log", "1\n");
+    world.append("a.log", "1\n2 in");
     world.follower.begin_end();
-    world.append("a.log", "2\n");
+    world.append("a.log", " two pieces\n");
     assert_eq!(world.look(), ["1"]);
     world.follower.end(world.now_ns);
+    assert_eq!(world.said(), [""; 0]);
     world.start();
-    assert_eq!(world.look(), ["2"]);
+    assert_eq!(world.look(), ["2 in two pieces"]);
 }
 
 #[test]

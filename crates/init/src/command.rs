@@ -24,6 +24,8 @@ pub struct Command {
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
     pub(crate) capture: Option<Capture>,
+    /// Standard output is our standard error.
+    pub(crate) stdout_is_stderr: bool,
 }
 
 /// One of the child's three standard streams.
@@ -74,6 +76,7 @@ impl Command {
             stdout: Stream::Inherit,
             stderr: Stream::Inherit,
             capture: None,
+            stdout_is_stderr: false,
         }
     }
 
@@ -104,15 +107,17 @@ impl Command {
     /// Sets the child's standard output.
     pub fn stdout(&mut self, stream: Stream) -> &mut Self {
         self.stdout = stream;
+        self.stdout_is_stderr = false;
         self
     }
 
-    /// Makes our standard error the child's standard output; it is not captured then. Where that cannot be had, and
-    /// on Windows, standard output stays ours.
+    /// Makes our standard error the child's standard output, captured too where that is asked for (and then by a pipe
+    /// even where standard error is a terminal). Where that cannot be had, and on Windows, standard output stays ours.
     pub fn stdout_to_stderr(&mut self) -> &mut Self {
         #[cfg(unix)]
         if let Ok(stderr) = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned() {
             self.stdout = Stream::Fd(stderr);
+            self.stdout_is_stderr = true;
         }
         self
     }

@@ -121,8 +121,12 @@ fn a_command_keeps_its_stdout_and_its_exit_code() {
 #[test]
 fn with_json_stdout_is_the_views_and_the_commands_goes_to_stderr() {
     let output = run(&["--json", "--", "sh", "-c", "echo mine"]);
-    assert_eq!(lines(&output.stdout).iter().filter(|line| line["type"] == "books").count(), 1);
+    let lines = lines(&output.stdout);
+    assert_eq!(lines.iter().filter(|line| line["type"] == "books").count(), 1);
     assert!(text(&output.stderr).contains("mine\n"), "{}", text(&output.stderr));
+    let logs: Vec<_> = lines.iter().filter(|line| line["type"] == "log").collect();
+    assert_eq!(logs.len(), 1, "{lines:?}");
+    assert_eq!((&logs[0]["message"], &logs[0]["status"]), (&"mine".into(), &"info".into()));
 }
 
 #[test]

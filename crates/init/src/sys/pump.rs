@@ -53,6 +53,8 @@ impl AsFd for Wake {
 pub(super) struct Pump {
     from: From,
     output: Output,
+    /// Which of ours it goes to.
+    to: Output,
     capture: Capture,
     progress: Arc<Progress>,
     buffer: Vec<u8>,
@@ -142,6 +144,12 @@ impl Streams {
             Output::Stdout => (&mut command.stdout, &mut command.stderr),
             Output::Stderr => (&mut command.stderr, &mut command.stdout),
         };
+        if output == Output::Stdout && command.stdout_is_stderr {
+            let (reader, writer) = pipe()?;
+            self.pumps.push(Pump::to(From::Pipe(reader), output, Output::Stderr, capture.clone())?);
+            *stream = Stream::Fd(writer);
+            return Ok(());
+        }
         if !matches!(stream, Stream::Inherit) {
             return Ok(());
         }
@@ -185,12 +193,17 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 impl Pump {
     fn new(from: From, output: Output, capture: Capture) -> io::Result<Self> {
+        Self::to(from, output, output, capture)
+    }
+
+    fn to(from: From, output: Output, to: Output, capture: Capture) -> io::Result<Self> {
         ioctl_fionbio(&from, true)?;
-        let to_pipe = with_stream(output, |to| fstat(to))
+        let to_pipe = with_stream(to, |to| fstat(to))
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
         Ok(Self {
             from,
             output,
+            to,
             capture,
             progress: Arc::new(Progress::new(Wake::new()?)),
             buffer: vec![0; BUFFER_BYTES],
@@ -235,7 +248,7 @@ impl Pump {
             Ok(0) => Turn::Over,
             Ok(length) => {
                 let read = &self.buffer[..length];
-                let write = |bytes: &[u8]| with_stream(self.output, |to| pass_on(to, bytes));
+                let write = |bytes: &[u8]| with_stream(self.to, |to| pass_on(to, bytes));
                 let passed_on = match &self.from {
                     From::Relay(_, relay) => relay.show(read, write),
                     From::Pipe(_) | From::Pty(_) => write(read),
@@ -262,7 +275,7 @@ impl Pump {
 
     fn nothing_came(&self) -> Turn {
         if let From::Relay(_, relay) = &self.from {
-            relay.show_held(|bytes| with_stream(self.output, |to| pass_on(to, bytes))).ok();
+            relay.show_held(|bytes| with_stream(self.to, |to| pass_on(to, bytes))).ok();
         }
         Turn::Wait
     }
@@ -275,7 +288,7 @@ impl Pump {
 
     /// Waits until something is there, or nobody reads what we write, or the child has ended.
     fn wait(&mut self) {
-        with_stream(self.output, |to| {
+        with_stream(self.to, |to| {
             let mut waited = [
                 PollFd::new(&self.from, PollFlags::IN),
                 PollFd::new(&self.progress.wake, PollFlags::IN),

@@ -278,8 +278,8 @@ impl Bound {
             Arc::clone(&dogstatsd),
         );
         let mut stack = Stack::default();
-        stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         let hooks = push_hooks(&mut stack, &config, hooks, &flush, &say);
+        stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
         let (hearing, heard) = mpsc::channel(1);
         stack.push("metrics", METRICS_SHARE, {
@@ -320,8 +320,8 @@ impl Bound {
             let (to_intake, connections) = server::hand_over();
             stack.push("intake", INTAKE_SHARE, |close| server::connections(connections, close));
             let to_intake = accepting(to_intake);
-            if let Some(tcp) = tcp {
             let receiver = || Server::Intake(Arc::clone(&intake));
+            if let Some(tcp) = tcp {
                 tcp.push("tcp listener", &mut stack, receiver(), to_intake.clone());
             }
             if let Some(logs_input) = logs_input {
@@ -368,7 +368,6 @@ impl<T: Transport> Listener<T> {
     }
 }
 
-/// Who gets the platform's tags.
 /// Serves what the platform of a MicroVM says, below everything else: some of its answers wait for all the stages above.
 fn push_hooks(
     stack: &mut Stack,
@@ -386,6 +385,7 @@ fn push_hooks(
     Some((hooks, Listener::new(bound), Accepting { permits, connections, say: Arc::clone(say) }))
 }
 
+/// Who gets the platform's tags.
 struct Tagged {
     intake: Arc<Intake>,
     dogstatsd: Arc<DogStatsD>,
@@ -451,8 +451,8 @@ pub struct Running {
     flush: Flush,
     enhanced: Option<Arc<Enhanced>>,
     job: Option<Arc<JobTask>>,
-    books: Books,
     hooks: Option<Arc<Hooks>>,
+    books: Books,
 }
 
 impl Running {
@@ -482,10 +482,10 @@ impl Running {
         if let Some(job) = &self.job {
             job.child_ended(exit_code, None);
         }
-    }
         if let Some(hooks) = &self.hooks {
             hooks.program_ended();
         }
+    }
 
     /// The books, readable at any time.
     pub fn books(&self) -> &Books {

@@ -215,7 +215,8 @@ impl Bound {
 
         // The program was started just now, if there is one.
         let job =
-            JobTask::new(config.platform, config.face, &*strings, &config.identity, clock::unix_nanos());
+            JobTask::new(config.platform, config.face, &*strings, &config.identity, clock::unix_nanos())
+                .filter(|_| config.receiver.enabled);
         let processor = Processor::new(config.process.clone(), clock::unix_nanos())
             .under_job(job.as_ref().map(|job| job.span()));
         let egress = EgressSettings {

@@ -4,6 +4,15 @@
 //! millisecond is missed; everything that may wait starts after it. Whatever is wrong with the agent is a line on
 //! standard error, and the program runs without it.
 
+/// A line on standard error. Where it cannot be written, as on a full disk, nobody is told, and nothing ends by it:
+/// `eprintln` would panic, and the program's exit code be lost.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        let line = format!("{}\n", format_args!($($what)*));
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
+    }};
+}
+
 mod environment;
 mod instrument;
 mod sidecar;
@@ -57,7 +66,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Some("--") => drop(arguments.next()),
         Some(option) if option.starts_with('-') => {
-            eprintln!("lastlight: run has no option {option}; see lastlight run --help");
+            say!("lastlight: run has no option {option}; see lastlight run --help");
             return ExitCode::from(crate::EXIT_USAGE);
         }
         _ => {}
@@ -75,14 +84,14 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let prepared = match Prepared::block_signals() {
         Ok(prepared) => prepared,
         Err(error) => {
-            eprintln!("lastlight: cannot take care of signals: {error}");
+            say!("lastlight: cannot take care of signals: {error}");
             return ExitCode::from(crate::EXIT_UNAVAILABLE);
         }
     };
     let mut command = match Command::from_arguments(arguments) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("lastlight: {error}");
+            say!("lastlight: {error}");
             return ExitCode::from(error.exit_code);
         }
     };
@@ -91,7 +100,7 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
     // A crash in here is a line and no agent.
     let agent = catch_unwind(Agent::prepare).unwrap_or_else(|_| {
-        eprintln!("lastlight: the agent crashed; the program runs without it");
+        say!("lastlight: the agent crashed; the program runs without it");
         None
     });
     let mut options = Options::default();
@@ -102,7 +111,7 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let supervisor = match prepared.spawn(command, options) {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            eprintln!("lastlight: {error}");
+            say!("lastlight: {error}");
             return ExitCode::from(error.exit_code);
         }
     };
@@ -149,13 +158,13 @@ impl Agent {
         let config = match Config::load_for(&Environment, Face::Entrypoint, &Probe::of_this_system()) {
             Ok(config) => config,
             Err(errors) => {
-                eprintln!("lastlight: wrong settings; the program runs without its agent:\n{errors}");
+                say!("lastlight: wrong settings; the program runs without its agent:\n{errors}");
                 return None;
             }
         };
         agent::logging::install(config.log_level);
         if let Err(error) = config.require_api_key() {
-            eprintln!("lastlight: {error}; the program runs, and nothing of it is sent");
+            say!("lastlight: {error}; the program runs, and nothing of it is sent");
             return None;
         }
         for warning in &config.warnings {
@@ -186,7 +195,7 @@ impl Agent {
                 })
             }
             Err(error) => {
-                eprintln!("lastlight: the agent cannot start; the program runs without it: {error}");
+                say!("lastlight: the agent cannot start; the program runs without it: {error}");
                 None
             }
         }
@@ -212,7 +221,7 @@ impl Agent {
         let Self { runtime, bound, output, stop_timeout, is_silent, .. } = self;
         let embedded = Embedded::start(runtime, bound, Arc::new(Environment))
             .inspect_err(|error| {
-                eprintln!("lastlight: the agent cannot start; the program runs without it: {error}");
+                say!("lastlight: the agent cannot start; the program runs without it: {error}");
             })
             .ok();
         Watch { embedded, output, stop_timeout, asked: None, is_silent }
@@ -255,8 +264,8 @@ impl Watch {
         let report = embedded.stop("the program ended", deadline);
         match report {
             _ if self.is_silent => {}
-            Some(report) => eprintln!("lastlight {report}"),
-            None => eprintln!("lastlight: the agent did not end in order; what it held is lost"),
+            Some(report) => say!("lastlight {report}"),
+            None => say!("lastlight: the agent did not end in order; what it held is lost"),
         }
     }
 }
@@ -267,6 +276,7 @@ fn signal(name: &str) -> Option<Signal> {
         "sigint" => Signal::INT,
         "sigquit" => Signal::QUIT,
         "sighup" => Signal::HUP,
+        "sigwinch" => Signal::WINCH,
         _ => return None,
     })
 }

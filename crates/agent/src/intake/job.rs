@@ -237,7 +237,8 @@ mod tests {
         config.dogstatsd.udp = Vec::new();
         let running = crate::bind(config).await.expect("a port").start(Arc::new(strings)).expect("a start");
         running.program_ended(2);
-        let deadline = lifecycle::Deadline::at(lifecycle::Instant::now() + std::time::Duration::from_secs(60));
+        let deadline =
+            lifecycle::Deadline::at(lifecycle::Instant::now() + std::time::Duration::from_secs(60));
         let report = running.stop("a test", deadline).await;
         let (_, book) = report.books.iter().find(|(of, _)| *of == model::Signal::Traces).expect("traces");
         assert_eq!((book.accepted, book.delivered, report.lost()), (1, 1, 0), "{report}");

@@ -214,7 +214,7 @@ settings! {
     "Life of the process" {
         LASTLIGHT_MEMORY: MEMORY, "64MiB", "Bound of all telemetry held at one time.", "";
         LASTLIGHT_STOP_TIMEOUT: Duration { min_ms: 0, max_ms: 3_600_000 }, "9s", "Longest time a stop may take, counted from the first request to end: a second less than the platform's grace, which is 30 s on Container Apps and App Service (`WEBSITES_SHUTDOWN_TIMEOUT`) and otherwise taken for 10 s.", "";
-        LASTLIGHT_STOP_SIGNAL: Choice(&["sigterm", "sigint", "sigquit", "sighup"]), "sigterm", "The image's `STOPSIGNAL`, as which `lastlight run` understands that the platform's grace begins; SIGTERM always is one.", "";
+        LASTLIGHT_STOP_SIGNAL: Choice(&["sigterm", "sigint", "sigquit", "sighup", "sigwinch"]), "sigterm", "The image's `STOPSIGNAL`, as which `lastlight run` understands that the platform's grace begins; SIGTERM always is one.", "";
         LASTLIGHT_KILL_AFTER: Duration { min_ms: 1, max_ms: 3_600_000 }, "", "How long after a request to end a wrapped program that still runs is killed. Not set: that is left to the platform.", "";
         LASTLIGHT_SUBREAPER: SWITCH, "false", "`lastlight run` adopts and reaps orphans where it is not process 1.", "";
         LASTLIGHT_STRICT_EXIT: SWITCH, "false", "Exit with 75 when a stop had to drop something.", "";

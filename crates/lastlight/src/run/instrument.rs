@@ -44,7 +44,7 @@ pub(super) fn is_there(path: &Path) -> bool {
 pub(super) fn edits(strings: &dyn Strings, is_there: &dyn Fn(&Path) -> bool) -> Vec<Edit> {
     let image = Image { root: ROOT, strings, unreadable: strings.unreadable(), is_there };
     image.edits().unwrap_or_else(|why| {
-        eprintln!("lastlight: {why}; the program runs without that tracer");
+        say!("lastlight: {why}; the program runs without that tracer");
         Vec::new()
     })
 }

@@ -72,6 +72,20 @@ async fn suspend_and_terminate_are_answered_when_the_backend_has_everything() {
 }
 
 #[tokio::test]
+async fn what_a_socket_that_gathers_still_holds_is_sent_too() {
+    let agent = setup().await.start().await;
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.connect(agent.udp.expect("a UDP socket")).expect("a peer");
+    socket.send(b"sold:1|c").expect("sent");
+    // After a small batch a socket is left alone for some milliseconds.
+    agent.status_until(|status| status["signals"]["metrics"]["accepted"] == 1).await;
+    socket.send(b"sold:2|c").expect("sent");
+    assert_eq!(say(&agent, "suspend").await.status, 200);
+    assert_eq!(agent.backend.metrics().total("sold", &[]), 3.0);
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_the_backends() {
     let agent = setup().await.start().await;
     agent.backend.behave(held(TRACES));

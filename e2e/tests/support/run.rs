@@ -278,7 +278,7 @@ async fn at_a_terminal(mut command: Command) -> Ended {
     });
     let status = timeout(BOUND, child.wait()).await.expect("its end within a minute").expect("its status");
     let stdout = timeout(BOUND, reading).await.expect("the end of its output").expect("its output");
-    Ended { status, stdout, stderr: String::new() }
+    Ended { status, stdout, stderr: String::new(), stderr_bytes: Vec::new() }
 }
 
 /// What a command left.
@@ -286,12 +286,14 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
+    /// The same before it became text.
+    pub(crate) stderr_bytes: Vec<u8>,
 }
 
 impl Ended {
     fn of(output: std::process::Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Self { status: output.status, stdout: output.stdout, stderr }
+        Self { status: output.status, stdout: output.stdout, stderr, stderr_bytes: output.stderr }
     }
 
     /// Its exit code, as a shell has it.

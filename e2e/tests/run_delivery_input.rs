@@ -123,7 +123,7 @@ async fn l60_memory_is_bounded_while_the_intake_is_away_and_senders_keep_what_fi
     let run = start(run).await;
     let mut random = fastrand::Rng::with_seed(7);
     let mut statuses = [0_u64, 0];
-    for _ in 0..200 {
+    for _ in 0..60 {
         // What compresses badly: 100 logs of 10 kB.
         let text =
             |random: &mut fastrand::Rng| -> String { (0..10_000).map(|_| random.alphanumeric()).collect() };

@@ -68,6 +68,22 @@ async fn l99_every_exit_code_and_every_death_is_told_in_every_world() {
     all(runs).await;
 }
 
+/// As `unshare --pid` and bubblewrap make it, where our session and group are processes that the namespace cannot see.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "init: rustix's getsid and getpgrp take 0 for a Pid, which panics or worse"]
+async fn process_1_at_a_terminal_of_another_namespace_runs_its_child() {
+    if !may_have_pid_namespaces() {
+        return;
+    }
+    let backend = Backend::start().await;
+    for captured in [false, true] {
+        let world = World::new(&backend).captured(captured);
+        let script = "exec unshare --user --map-root-user --pid --fork --mount-proc \"$@\"";
+        let ended = world.terminal(true).through(script).run(&["sh", "-c", "exit 42"]).await;
+        assert_eq!(ended.code(), 42, "captured: {captured}: {ended:?}");
+    }
+}
+
 /// The same world on ports of its own: many run at one time.
 fn fresh(world: &World, backend: &Backend) -> World {
     World::new(backend).captured(world.captured).pid_1(world.pid_1).terminal(world.terminal)

@@ -64,6 +64,19 @@ async fn the_streams_of_a_shell_are_the_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_a_terminal_for_the_child() {
+    let backend = Backend::start().await;
+    let program = "test -t 0 && test -t 1 && test -t 2 && echo all three; echo err >&2
+        stty size; test \"$(ps -o tpgid= -p $$ 2>/dev/null || echo $$)\" -eq $$ && echo in front; exit 3";
+    for world in World::new(&backend).all().into_iter().filter(|world| world.terminal) {
+        let world = world.set("DD_LOG_LEVEL", "off");
+        let ended = world.run(&["sh", "-c", program]).await;
+        let seen = "all three\nerr\n24 80\nin front\n";
+        assert_eq!((ended.code(), ended.text().as_str()), (3, seen), "{}", world.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_leaves_ends_the_child_as_without_us() {
     let backend = Backend::start().await;
     for captured in [false, true] {

@@ -262,9 +262,13 @@ async fn at_a_terminal(mut command: Command) -> Ended {
     let master = posix_openpt(flags).expect("a terminal");
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("its other side");
     let path = ptsname_r(&master).expect("its name");
+    let mut slave = std::fs::OpenOptions::new();
+    slave.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
+    let mut stty = Command::new("stty");
+    stty.args(["rows", "24", "cols", "80"]).stdin(slave.open(&path).expect("a stream"));
+    assert!(stty.status().await.is_ok_and(|status| status.success()), "a terminal's size");
+    drop(stty);
     for stream in [Command::stdin, Command::stdout, Command::stderr] {
-        let mut slave = std::fs::OpenOptions::new();
-        slave.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
         stream(&mut command, slave.open(&path).expect("a stream"));
     }
     let mut child = command.spawn().expect("it starts");

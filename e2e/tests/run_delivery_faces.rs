@@ -24,7 +24,7 @@ use tokio::{
 /// A sidecar that listens. Logs are on by themselves.
 async fn sidecar(backend: &Backend, files: &Path) -> Running {
     let run = Run::new(backend).unset("DD_LOGS_ENABLED").words(&["run"]).set("DD_LOG_LEVEL", "info");
-    let run = run.set("DD_SERVERLESS_LOG_PATH", files.join("*.log").display().to_string()).start(&[]);
+    let run = run.set("DD_LOGS_CONFIG_BATCH_WAIT", "100ms").set("DD_SERVERLESS_LOG_PATH", files.join("*.log").display().to_string()).start(&[]);
     run.says("listening on").await;
     run
 }

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 /// What the platform gives between SIGTERM and the kill; many times what is asked of a stop, as machines are busy.
 const GRACE: Duration = Duration::from_secs(30);
-/// What a stop is asked to take at most.
-const STOP: Duration = Duration::from_secs(3);
+/// What a stop is asked to take at most: enough for a slow answer to what a program says in its last second.
+const STOP: Duration = Duration::from_secs(5);
 /// Logs, samples and spans of the small job.
 const SMALL: (u64, u64, u64) = (1_000, 500, 100);
 
@@ -138,12 +138,11 @@ async fn stopped_under(weather: Weather, kind: Kind) {
     let books = ended.books();
     assert!(books.seconds <= STOP.as_secs_f64() + 1.0, "{what}: {}", ended.tail());
     match weather {
-        Weather::HalfClosing => {
+        Weather::HalfClosing | Weather::Slow => {
             ended.without_loss();
             assert!(backend.missing(1..=spans).is_empty(), "{what}");
             assert_eq!(backend.counts().logs, logs + 1, "{what}");
         }
-        Weather::Slow => {}
         Weather::Down | Weather::Refusing | Weather::Silent => {
             assert_eq!((backend.counts().logs, backend.span_count()), (0, 0), "{what}");
             assert_eq!(books.of("traces").reasons.get("deadline"), Some(&spans), "{what}: {}", ended.tail());
@@ -192,4 +191,100 @@ async fn l85_what_was_held_at_sigterm_is_safe_when_the_program_uses_up_the_grace
     run.kill_all().await;
     assert_eq!(backend.duplicates(), [0_u64; 0]);
     assert!(backend.missing(1..=spans).is_empty());
+}
+
+/// Lines that a program wrote, of what came through on our own streams, in no order.
+fn passed_on(ended: &Ended) -> Vec<String> {
+    let streams = [String::from_utf8_lossy(&ended.stdout).into_owned(), ended.stderr.clone()];
+    let lines = streams.iter().flat_map(|text| text.lines()).filter(|line| !line.starts_with("lastlight "));
+    let mut lines: Vec<_> = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_stopped_in_its_middle_loses_nothing_of_what_it_wrote_and_was_told_is_taken() {
+    for run in 0..if full() { 50 } else { 5 } {
+        let backend = Backend::start().await;
+        let job = Run::new(&backend)
+            .set("DD_LOGS_CONFIG_AUTO_MULTI_LINE_DETECTION", "false")
+            .sh(&format!("exec {}", job(50_000, 20_000, 5_000, 4)));
+        let wanted = 1_000 + 1_500 * (run % 7);
+        backend.wait_until(|backend| backend.counts().logs >= wanted, BOUND).await.unwrap();
+        job.signal("TERM").await;
+        let ended = job.ends_within(GRACE).await.expect("its end within the grace");
+        assert_eq!(ended.code, 143, "{}", ended.tail());
+        let books = ended.without_loss();
+        let mut logs: Vec<_> = backend.logs().iter().map(|log| log.message.to_string()).collect();
+        logs.sort_unstable();
+        let passed_on = passed_on(&ended);
+        assert!(logs == passed_on, "{} logs of {} lines: {}", logs.len(), passed_on.len(), ended.tail());
+        assert!(logs.len() < 50_000, "it was stopped too late to say anything");
+        assert_eq!(books.of("logs").delivered, logs.len() as u64);
+        assert_eq!(books.of("traces").delivered, backend.span_count());
+        // Every payload but the one under way was answered, and so taken whole.
+        assert!(backend.missing(1..=backend.span_count()).is_empty(), "{}", ended.tail());
+        assert_eq!(backend.duplicates(), [0_u64; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l92_what_a_slow_backend_takes_in_time_is_delivered_and_the_rest_is_counted() {
+    let backend = Backend::start().await;
+    // Slow for some, and then for longer than there is time.
+    let some = 40;
+    backend.behave(Behaviour::slow(Duration::from_millis(50)).on("/api/v2/logs").times(some));
+    backend.behave(Behaviour::new(Action::Hold).on("/api/v2/logs"));
+    let lines = 100_000;
+    let run = Run::new(&backend).set("LASTLIGHT_STOP_TIMEOUT", "2s").stdout(Stdio::null());
+    let ended = run.sh(&job(lines, 500, 100, 0)).ends().await;
+    assert_accepted(&ended, &backend, (lines, 500, 100));
+    let logs = ended.books().of("logs");
+    let requests = backend.counts().paths["/api/v2/logs"].statuses[&202];
+    assert_eq!(requests, some, "{}", ended.tail());
+    assert!(logs.delivered > 0 && logs.reasons.contains_key("deadline"), "{}", ended.tail());
+    // The others are not behind them.
+    assert_eq!((backend.span_count(), backend.metrics().total("job.count", &[])), (100, 250.0));
+    assert!(ended.books().seconds < 3.5, "{}", ended.tail());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_any_time_balances_too() {
+    let backend = Backend::start().await;
+    backend.behave(Behaviour::new(Action::Hold));
+    let (logs, samples, spans) = SMALL;
+    let run = Run::new(&backend).set("LASTLIGHT_STOP_TIMEOUT", "0s").stdout(Stdio::null());
+    let ended = run.sh(&job(logs, samples, spans, 0)).ends().await;
+    assert_eq!(ended.code, 0);
+    assert_accepted(&ended, &backend, SMALL);
+    assert_eq!(ended.books().of("logs").reasons.get("deadline"), Some(&logs), "{}", ended.tail());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_request_to_end_hurries_the_stop() {
+    let backend = Backend::start().await;
+    backend.behave(Behaviour::new(Action::Hold));
+    let (logs, samples, spans) = SMALL;
+    let script = format!("{}; trap 'exit 7' TERM; echo ready >&2; {WAIT}", job(logs, samples, spans, 0));
+    let run = Run::new(&backend).set("LASTLIGHT_STOP_TIMEOUT", "3600s").stdout(Stdio::null()).sh(&script);
+    run.says("ready").await;
+    // The first ends the program; those that come while its telemetry is stuck hurry. Two at once are one.
+    let pid = run.pid();
+    let hurrying = async {
+        loop {
+            drop(
+                tokio::process::Command::new("kill")
+                    .args(["-TERM", &pid.to_string()])
+                    .stderr(Stdio::null())
+                    .status()
+                    .await,
+            );
+        }
+    };
+    let ended = tokio::select! {
+        ended = run.ends_within(GRACE) => ended.expect("its end within the grace"),
+        () = hurrying => unreachable!("it never ends"),
+    };
+    assert_eq!(ended.code, 7, "{}", ended.tail());
+    assert_accepted(&ended, &backend, (logs + 1, samples, spans));
 }

@@ -25,7 +25,7 @@ use agent::platform::{Face, Probe};
 use agent::{Bound, Deadline, Instant, ProgramOutput};
 use init::{Capture, Command, Notice, Options, Output, Prepared, Signal};
 use std::ffi::OsString;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,14 +95,11 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(error.exit_code);
         }
     };
-    for (name, value) in environment::edits(&Environment, &instrument::is_there) {
+    let edits = guarded(|| environment::edits(&Environment, &instrument::is_there));
+    for (name, value) in edits.unwrap_or_default() {
         command.env(name, value);
     }
-    // A crash in here is a line and no agent.
-    let agent = catch_unwind(Agent::prepare).unwrap_or_else(|_| {
-        say!("lastlight: the agent crashed; the program runs without it");
-        None
-    });
+    let agent = guarded(Agent::prepare).flatten();
     let mut options = Options::default();
     if let Some(agent) = &agent {
         agent.supervise(&mut options);
@@ -115,15 +112,16 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(error.exit_code);
         }
     };
-    let mut watch = agent.map(Agent::start);
+    let mut watch = agent.and_then(|agent| guarded(|| agent.start()));
     let ended = supervisor.run(|notice| {
         if let (Notice::TermReceived { first: true, .. }, Some(watch)) = (notice, &mut watch) {
             watch.ending();
         }
     });
     let (status, aftermath) = (ended.status, ended.aftermath);
-    if let Some(watch) = watch {
-        let deadline = watch.deadline();
+    let short = || Deadline::at(Instant::now() + STOP_LEAST);
+    let deadline = watch.as_ref().map_or_else(short, Watch::deadline);
+    if let Some(watch) = &watch {
         let (hurried, grace) = (deadline.clone(), watch.stop_timeout);
         let hurry = move |notice| {
             if let Notice::TermReceived { signal, first } = notice {
@@ -133,11 +131,20 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         };
         // Without the thread a second request to end hurries nobody; the deadline holds all the same.
         std::thread::Builder::new().name("signals".into()).spawn(move || aftermath.watch(hurry)).ok();
-        let left = deadline.instant().saturating_duration_since(Instant::now());
-        ended.captured.finish(std::time::Instant::now() + left / OUTPUT_SHARE);
-        watch.finish(ended.exit_code, &deadline);
+    }
+    let left = deadline.instant().saturating_duration_since(Instant::now());
+    ended.captured.finish(std::time::Instant::now() + left / OUTPUT_SHARE);
+    if let Some(watch) = watch {
+        guarded(|| watch.finish(ended.exit_code, &deadline));
     }
     ExitCode::from(init::exit_like(status))
+}
+
+/// Does work of the agent's on the thread that looks after the program: a crash in it is a line, and costs the program
+/// neither its life nor its exit code.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let crashed = |_: &_| say!("lastlight: the agent crashed; the program goes on without it");
+    catch_unwind(AssertUnwindSafe(work)).inspect_err(crashed).ok()
 }
 
 /// An agent with its sockets, before there are threads.

@@ -394,3 +394,18 @@ async fn l9_without_a_metadata_server_everything_arrives_all_the_same() {
     // A program that ends before anything is known loses nothing either, and does not wait.
     compare("Cloud Run", &nobody, NOTHING, "").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_a_program_that_ends_before_the_metadata_server_answers_have_every_other_tag() {
+    let metadata = Metadata::start(Manner::After(Duration::from_secs(60))).await;
+    for _ in 0..10 {
+        let backend = Backend::start().await;
+        let run = Run::new(&backend).set("GCE_METADATA_HOST", &metadata.host).set("DD_ENV", "prod");
+        run.set("CLOUD_RUN_JOB", "nightly").sh("echo short").ends().await.without_loss();
+        let logs = backend.logs();
+        assert_eq!(logs.len(), 1);
+        for tag in ["gcrj.job_name:nightly", "env:prod", "origin:cloudrunjobs", "gcrj.location:unknown"] {
+            assert!(logs[0].has_tag(tag), "{tag}: {logs:?}");
+        }
+    }
+}

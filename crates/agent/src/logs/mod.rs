@@ -259,10 +259,11 @@ impl Logs {
             packing: self.settings.packing,
             say: Arc::clone(&self.say),
         };
-        // Before the metadata server has answered, the platform's tags would be missing.
+        // Before the metadata server has answered, the platform's tags would be missing. At a stop they are set by a stage
+        // upstream, which has ended when this one is asked to.
         tokio::select! {
             _ = self.tags.wait() => {}
-            () = close.stop_begun() => {}
+            () = close.requested() => {}
         }
         let mut stopping = false;
         loop {

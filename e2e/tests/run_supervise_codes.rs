@@ -70,7 +70,6 @@ async fn l99_every_exit_code_and_every_death_is_told_in_every_world() {
 
 /// As `unshare --pid` and bubblewrap make it, where our session and group are processes that the namespace cannot see.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "init: rustix's getsid and getpgrp take 0 for a Pid, which panics or worse"]
 async fn process_1_at_a_terminal_of_another_namespace_runs_its_child() {
     if !may_have_pid_namespaces() {
         return;

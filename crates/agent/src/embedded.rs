@@ -46,6 +46,11 @@ impl Embedded {
     /// # Errors
     /// When there is no thread to be had.
     pub fn start(runtime: Runtime, bound: Bound, strings: SharedStrings) -> io::Result<Self> {
+        // What blocks (packing, looking up names) waits for a thread that there is, but panics where none can be had:
+        // one is there from now on, as long as the runtime keeps it. The first asks whether there is one.
+        let asked = thread::Builder::new().spawn(|| ())?;
+        asked.join().ok();
+        drop(runtime.spawn_blocking(|| ()));
         let (orders, received) = mpsc::channel(ORDERS_MAX_COUNT);
         let (report, ended) = blocking::sync_channel(1);
         thread::Builder::new().name("lastlight".to_owned()).spawn(move || {

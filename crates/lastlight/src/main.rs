@@ -1,5 +1,14 @@
 //! The binary: one match over its faces, and the exit codes.
 
+/// A line on standard error. Where it cannot be written, as on a full disk, nobody is told, and nothing ends by it:
+/// `eprintln` would panic, and the exit code be lost.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        let line = format!("{}\n", format_args!($($what)*));
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
+    }};
+}
+
 mod dev;
 mod run;
 
@@ -78,7 +87,7 @@ fn main() -> ExitCode {
 }
 
 fn usage(error: &lexopt::Error) -> ExitCode {
-    eprintln!("lastlight: {error}; see lastlight --help");
+    say!("lastlight: {error}; see lastlight --help");
     ExitCode::from(EXIT_USAGE)
 }
 
@@ -113,7 +122,7 @@ fn daemon(config: Result<Config, ConfigErrors>) -> ExitCode {
     }) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("lastlight: cannot start:\n{errors}\nlastlight check tells more");
+            say!("lastlight: cannot start:\n{errors}\nlastlight check tells more");
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -123,7 +132,7 @@ fn daemon(config: Result<Config, ConfigErrors>) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("lastlight: cannot start: {error}");
+            say!("lastlight: cannot start: {error}");
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
@@ -137,7 +146,7 @@ fn daemon(config: Result<Config, ConfigErrors>) -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(ended) => {
-            eprintln!("lastlight {}", ended.report);
+            say!("lastlight {}", ended.report);
             if ended.died {
                 ExitCode::from(EXIT_DIED)
             } else if strict && ended.report.lost() > 0 {
@@ -147,7 +156,7 @@ fn daemon(config: Result<Config, ConfigErrors>) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("lastlight: cannot start: {error}");
+            say!("lastlight: cannot start: {error}");
             ExitCode::from(EXIT_UNAVAILABLE)
         }
     }

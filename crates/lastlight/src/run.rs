@@ -4,15 +4,6 @@
 //! millisecond is missed; everything that may wait starts after it. Whatever is wrong with the agent is a line on
 //! standard error, and the program runs without it.
 
-/// A line on standard error. Where it cannot be written, as on a full disk, nobody is told, and nothing ends by it:
-/// `eprintln` would panic, and the program's exit code be lost.
-macro_rules! say {
-    ($($what:tt)*) => {{
-        let line = format!("{}\n", format_args!($($what)*));
-        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).ok();
-    }};
-}
-
 mod environment;
 mod instrument;
 mod sidecar;
@@ -53,6 +44,8 @@ pub(crate) const ALIAS: &str = "datadog-init";
 
 /// What a stop has at least, when the program used up the platform's grace.
 const STOP_LEAST: Duration = Duration::from_millis(500);
+/// Threads of the agent for what blocks: packing, looking up names, files.
+const BLOCKING_THREADS_MAX: usize = 4;
 /// Part of the time left in which the last of the program's output is passed on, where our own output is stuck.
 const OUTPUT_SHARE: u32 = 4;
 
@@ -182,7 +175,12 @@ impl Agent {
         let subreaper = config.subreaper;
         let is_silent = config.log_level == log::LevelFilter::Off;
         // Everything on one thread, which does not exist yet.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_keep_alive(Duration::MAX)
+            .thread_name("lastlight")
+            .build();
         let bound = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
             let bound = runtime.block_on(agent::bind(config)).map_err(|error| error.to_string())?;
             Ok((runtime, bound))

@@ -4,7 +4,7 @@ use super::Change;
 use super::pty::Pty;
 use super::pump::{self, Pump, Streams, Turn};
 use super::relay::Relay;
-use super::terminal::{Place, Terminal};
+use super::terminal::{self, Place, Terminal};
 use crate::capture::{Captured, say};
 use crate::command::{Command, SpawnError, Stream, run_first};
 use crate::exit_code::{NOT_RUNNABLE, Status};
@@ -126,7 +126,7 @@ pub(crate) fn spawn(
         relay.take();
     }
     // A terminal whose size we are to follow stays with us: only those in front are told of it.
-    let ours = terminal.as_ref().filter(|terminal| own_group && terminal.belongs_to(os::getpgrp()));
+    let ours = terminal.as_ref().filter(|terminal| own_group && terminal.is_ours());
     let front = match (&relay, ptys.first(), ours) {
         (_, Some(pty), _) if relay.is_some() => Front::Session(pty.slave().map_err(refuse)?),
         (None, None, Some(terminal)) => Front::Group(terminal),
@@ -253,8 +253,8 @@ fn spawn_in_front(
     // this is before any thread (`Prepared::block_signals`), and C libraries keep allocation working across a fork.
     unsafe { process.pre_exec(become_program) };
     let spawned = process.spawn();
-    if let (Err(_), Front::Group(terminal)) = (&spawned, front) {
-        terminal.give_to(os::getpgrp());
+    if let (Err(_), Front::Group(terminal), Some(group)) = (&spawned, front, terminal::own_group()) {
+        terminal.give_to(group);
     }
     // Waited for by number, like every other.
     spawned.map(|child| child.id().cast_signed())
@@ -386,9 +386,7 @@ impl Host {
             let of_terminal = matches!(signal, Signal::TTIN | Signal::TTOU);
             let terminal = self.terminal.as_ref().filter(|_| self.own_group);
             let in_front = of_terminal
-                && terminal.is_some_and(|terminal| {
-                    terminal.belongs_to(self.child) || terminal.belongs_to(os::getpgrp())
-                });
+                && terminal.is_some_and(|terminal| terminal.belongs_to(self.child) || terminal.is_ours());
             return Change::Child(Event::Stopped { signal, in_front });
         }
         let code = status.exit_status().and_then(|code| u8::try_from(code).ok());
@@ -421,7 +419,9 @@ impl Host {
             relay.take();
         }
         if let Some(terminal) = self.terminal.as_ref().filter(|_| self.own_group) {
-            terminal.hand(os::getpgrp(), self.child);
+            if let Some(group) = terminal::own_group() {
+                terminal.hand(group, self.child);
+            }
         }
     }
 
@@ -434,7 +434,7 @@ impl Host {
             relay.end();
         }
         if let Some(terminal) = self.terminal.as_ref().filter(|_| self.own_group) {
-            terminal.hand(self.child, os::getpgrp());
+            terminal.take_from(self.child);
         }
     }
 

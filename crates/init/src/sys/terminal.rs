@@ -2,7 +2,7 @@
 //!
 //! Setting the terminal's group out of the background would stop this process, were SIGTTOU not blocked.
 
-use rustix::process::{Pid, getpgrp, getpid, getsid};
+use rustix::process::{Pid, getpid};
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
 use std::fs::OpenOptions;
 use std::io;
@@ -53,15 +53,33 @@ impl Terminal {
         self.0.try_clone().map(Self)
     }
 
+    /// Whether our group has it.
+    pub(super) fn is_ours(&self) -> bool {
+        own_group().is_some_and(|group| self.belongs_to(group))
+    }
+
+    /// Makes it our group's, if `from` has it.
+    pub(super) fn take_from(&self, from: Pid) {
+        if let Some(group) = own_group() {
+            self.hand(from, group);
+        }
+    }
+
     /// Whether a group has it.
     pub(super) fn belongs_to(&self, group: Pid) -> bool {
         tcgetpgrp(&self.0).is_ok_and(|foreground| foreground == group)
     }
 }
 
+/// Our process group; none where its leader lies outside our PID namespace, as `unshare --pid` makes it.
+pub(super) fn own_group() -> Option<Pid> {
+    // Not rustix's call, nor its `getsid`: their answer cannot be 0, which is what the kernel then says.
+    Pid::from_raw(nix::unistd::getpgrp().as_raw())
+}
+
 /// Whether our group has the terminal that is our standard input.
 pub(super) fn in_front() -> bool {
-    tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
+    tcgetpgrp(io::stdin()).is_ok_and(|foreground| Some(foreground) == own_group())
 }
 
 impl Place {
@@ -69,10 +87,10 @@ impl Place {
         if terminal.is_none() {
             return Self::NoTerminal;
         }
-        if getsid(None).is_ok_and(|session| session == getpid()) {
+        if nix::unistd::getsid(None).is_ok_and(|session| session == nix::unistd::getpid()) {
             return Self::SessionLeader;
         }
         let streams_are_terminals = isatty(io::stdin()) && isatty(io::stdout());
-        if getpgrp() == getpid() && streams_are_terminals { Self::Job } else { Self::PartOfJob }
+        if own_group() == Some(getpid()) && streams_are_terminals { Self::Job } else { Self::PartOfJob }
     }
 }

@@ -418,10 +418,9 @@ impl Host {
         if let Some(Relayed(relay)) = &self.relay {
             relay.take();
         }
-        if let Some(terminal) = self.terminal.as_ref().filter(|_| self.own_group) {
-            if let Some(group) = terminal::own_group() {
-                terminal.hand(group, self.child);
-            }
+        let terminal = self.terminal.as_ref().filter(|_| self.own_group);
+        if let (Some(terminal), Some(group)) = (terminal, terminal::own_group()) {
+            terminal.hand(group, self.child);
         }
     }
 

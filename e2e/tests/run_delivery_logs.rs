@@ -6,7 +6,7 @@
 mod delivery;
 
 use delivery::{Run, assert_job_logs, job};
-use lastlight_e2e::full;
+use lastlight_e2e::{BOUND, full};
 use serde_json::json;
 use std::{collections::BTreeMap, os::fd::OwnedFd, process::Stdio};
 use testkit::{Backend, Behaviour, Log};
@@ -98,7 +98,7 @@ async fn logs_say_who_wrote_them_where() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_trace_is_one_log() {
     let java = "2026-01-02 03:04:05 ERROR [main] shop.Cart - cannot pay\n\
-        java.lang.IllegalStateException: no money\n\
+        java.lang.IllegalStateException: no money: 17 €\n\
         \tat shop.Cart.pay(Cart.java:17)\n\
         \tat shop.Main.main(Main.java:4)\n\
         Caused by: java.io.IOException: card\n\
@@ -192,6 +192,44 @@ async fn processing_rules_leave_out_keep_and_mask() {
     assert_eq!(logs.reasons, BTreeMap::from([("filtered".to_owned(), 2)]));
     // The program's own output is its own.
     assert_eq!(ended.stdout, b"GET /health\nGET /a?key=secret\nPOST /b\nGET /c\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_says_where_records_of_several_lines_begin() {
+    let rules = json!([{"type": "multi_line", "name": "dates", "pattern": "\\d{4}-\\d{2}-\\d{2} "}]);
+    let backend = Backend::start().await;
+    let run = Run::new(&backend).set("DD_LOGS_CONFIG_PROCESSING_RULES", rules.to_string());
+    let script = "printf '%s\\n' '2026-01-02 a' 'more of a' '2026-01-02 b' '2026-01-03 c' 'more' 'and more'";
+    let logs = logs_of(&backend, run, script).await;
+    assert_eq!(messages(&logs), ["2026-01-02 a\nmore of a", "2026-01-02 b", "2026-01-03 c\nmore\nand more"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_arrive_while_the_program_runs_and_uncompressed_where_that_is_asked() {
+    let backend = Backend::start().await;
+    let run = Run::new(&backend)
+        .set("DD_LOGS_CONFIG_BATCH_WAIT", "50ms")
+        .set("DD_LOGS_CONFIG_USE_COMPRESSION", "false")
+        .sh("echo one; printf 'half a'; read never < /dev/null; sleep 600");
+    backend.wait_until(|backend| backend.counts().logs == 1, BOUND).await.unwrap();
+    assert!(
+        backend.requests().iter().all(|request| {
+            request.path != "/api/v2/logs" || request.header("content-encoding").is_none()
+        })
+    );
+    run.signal("TERM").await;
+    let ended = run.ends().await;
+    assert_eq!(ended.code, 143, "{}", ended.tail());
+    ended.without_loss();
+    assert_eq!(messages(&backend.logs()), ["one", "half a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_not_taken_where_nobody_asks_for_them() {
+    let backend = Backend::start().await;
+    let ended = Run::new(&backend).unset("DD_LOGS_ENABLED").sh("echo out; echo err >&2").ends().await;
+    assert_eq!(ended.stdout, b"out\n");
+    assert_eq!((ended.without_loss().of("metrics").lost(), backend.counts().logs), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,12 +332,15 @@ async fn l60_logs_that_the_intake_cannot_take_now_are_sent_again_and_what_it_ref
         ended.without_loss();
         assert_job_logs(&backend.logs(), 3_000);
     }
-    let backend = Backend::start().await;
-    backend.behave(Behaviour::status(400).on("/api/v2/logs"));
-    let ended = Run::new(&backend).stdout(Stdio::null()).sh(&job(100, 0, 0, 0)).ends().await;
-
-    let logs = ended.books().of("logs");
-    assert_eq!((logs.accepted, logs.delivered, logs.dropped), (100, 0, 100), "{}", ended.tail());
-    // Asked once, not again.
-    assert_eq!(backend.counts().paths["/api/v2/logs"].requests, 1);
+    for status in [400, 401, 403, 413] {
+        let backend = Backend::start().await;
+        backend.behave(Behaviour::status(status).on("/api/v2/logs"));
+        let ended = Run::new(&backend).stdout(Stdio::null()).sh(&job(100, 0, 0, 0)).ends().await;
+        let logs = ended.books().of("logs");
+        assert_eq!((logs.accepted, logs.delivered, logs.dropped), (100, 0, 100), "{}", ended.tail());
+        assert!(ended.stderr.contains("100 logs dropped") || status == 413, "{}", ended.tail());
+        // Asked once, not again; what was too big is asked in halves.
+        let requests = backend.counts().paths["/api/v2/logs"].requests;
+        assert!(requests == 1 || status == 413, "{status}: {requests}");
+    }
 }

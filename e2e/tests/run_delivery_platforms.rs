@@ -9,7 +9,7 @@ use delivery::{
     Run, job,
     metadata::{Manner, Metadata},
 };
-use lastlight_e2e::agent::free_port;
+use lastlight_e2e::{agent::free_port, full};
 use std::{collections::BTreeSet, time::Duration};
 use testkit::Backend;
 use tokio::task::JoinSet;
@@ -396,9 +396,9 @@ async fn l9_without_a_metadata_server_everything_arrives_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_of_a_program_that_ends_before_the_metadata_server_answers_have_every_other_tag() {
+async fn telemetry_of_a_program_that_ends_before_the_metadata_server_answers_has_every_other_tag() {
     let metadata = Metadata::start(Manner::After(Duration::from_secs(60))).await;
-    for _ in 0..10 {
+    for _ in 0..if full() { 50 } else { 3 } {
         let backend = Backend::start().await;
         let run = Run::new(&backend).set("GCE_METADATA_HOST", &metadata.host).set("DD_ENV", "prod");
         run.set("CLOUD_RUN_JOB", "nightly").sh("echo short").ends().await.without_loss();
@@ -407,5 +407,6 @@ async fn logs_of_a_program_that_ends_before_the_metadata_server_answers_have_eve
         for tag in ["gcrj.job_name:nightly", "env:prod", "origin:cloudrunjobs", "gcrj.location:unknown"] {
             assert!(logs[0].has_tag(tag), "{tag}: {logs:?}");
         }
+        compare("Cloud Run", &metadata.host, NOTHING, "").await;
     }
 }

@@ -8,6 +8,7 @@ mod delivery;
 use delivery::{Run, Running, assert_job_logs};
 use lastlight_e2e::BOUND;
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::Write,
     net::{IpAddr, UdpSocket},
@@ -24,7 +25,10 @@ use tokio::{
 /// A sidecar that listens. Logs are on by themselves.
 async fn sidecar(backend: &Backend, files: &Path) -> Running {
     let run = Run::new(backend).unset("DD_LOGS_ENABLED").words(&["run"]).set("DD_LOG_LEVEL", "info");
-    let run = run.set("DD_LOGS_CONFIG_BATCH_WAIT", "100ms").set("DD_SERVERLESS_LOG_PATH", files.join("*.log").display().to_string()).start(&[]);
+    let run = run
+        .set("DD_LOGS_CONFIG_BATCH_WAIT", "100ms")
+        .set("DD_SERVERLESS_LOG_PATH", files.join("*.log").display().to_string())
+        .start(&[]);
     run.says("listening on").await;
     run
 }
@@ -70,6 +74,41 @@ async fn a_sidecar_follows_files_over_rotation_and_restart_and_neither_repeats_n
     run.signal("TERM").await;
     run.ends().await.without_loss();
     assert_job_logs(&backend.logs(), 350);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l90_a_sidecar_that_is_stopped_at_once_has_read_its_files_to_their_ends() {
+    let backend = Backend::start().await;
+    let files = tempfile::tempdir().unwrap();
+    append(&files.path().join("one.log"), 0..60_000);
+    append(&files.path().join("other.log"), 60_000..100_000);
+    let run = sidecar(&backend, files.path()).await;
+    run.signal("TERM").await;
+    let ended = run.ends().await;
+    assert_eq!(ended.without_loss().of("logs").delivered, 100_000, "{}", ended.tail());
+    assert_job_logs(&backend.logs(), 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l103_a_sidecar_that_is_killed_skips_nothing_when_it_comes_back() {
+    let backend = Backend::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("app.log");
+    append(&path, 0..1_000);
+    let mut run = sidecar(&backend, files.path()).await;
+    backend.wait_until(|backend| backend.counts().logs >= 1_000, BOUND).await.unwrap();
+    append(&path, 1_000..2_000);
+    run.kill_all().await;
+    let run = sidecar(&backend, files.path()).await;
+    backend
+        .wait_until(|backend| backend.logs().iter().any(|log| log.message.starts_with("1999 ")), BOUND)
+        .await
+        .unwrap();
+    run.signal("TERM").await;
+    run.ends().await.without_loss();
+    // It may repeat what it had no time to note.
+    let numbers: BTreeSet<_> = backend.logs().iter().map(|log| log.message.to_string()).collect();
+    assert_eq!(numbers.len(), 2_000);
 }
 
 /// An address of this machine that is not loopback.

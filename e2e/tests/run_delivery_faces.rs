@@ -77,6 +77,23 @@ async fn a_sidecar_follows_files_over_rotation_and_restart_and_neither_repeats_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_wrapped_program_are_followed_beside_its_output() {
+    let backend = Backend::start().await;
+    let files = tempfile::tempdir().unwrap();
+    let pattern = files.path().join("*.log").display().to_string();
+    let run = Run::new(&backend).set("DD_SERVERLESS_LOG_PATH", pattern);
+    let script = "file=${DD_SERVERLESS_LOG_PATH%/*}/app.log; echo 'to the file' > \"$file\"; echo 'to stdout'; \
+        printf 'unfinished' >> \"$file\"; exit 5";
+    let ended = run.sh(script).ends().await;
+    assert_eq!(ended.code, 5);
+    ended.without_loss();
+    let messages: BTreeSet<_> = backend.logs().iter().map(|log| log.message.to_string()).collect();
+    let wanted = ["to stdout", "to the file", "unfinished"].map(str::to_owned);
+    assert_eq!(messages, wanted.into());
+    assert_eq!(backend.counts().logs, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn l90_a_sidecar_that_is_stopped_at_once_has_read_its_files_to_their_ends() {
     let backend = Backend::start().await;
     let files = tempfile::tempdir().unwrap();

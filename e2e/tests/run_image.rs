@@ -156,6 +156,38 @@ async fn every_form_of_entrypoint_runs_the_program_as_the_image_says() {
     }
 }
 
+/// What the README's section on containers has behind a word of a Dockerfile.
+fn readme(word: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder().with_file_name("README.md")).unwrap();
+    let (_, section) = text.split_once("\n## Containers\n").expect("the section");
+    let section = section.split("\n## ").next().unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    ")?.strip_prefix(word));
+    lines.map(|rest| rest.trim().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_readme_says_of_containers_works_as_it_is_written() {
+    let Some(image) = Image::build() else { return };
+    let entrypoints = readme("ENTRYPOINT");
+    let mut forms: Vec<Vec<String>> =
+        entrypoints.iter().map(|words| serde_json::from_str(words).unwrap()).collect();
+    assert!(!forms.is_empty());
+    for copied in readme("COPY lastlight") {
+        assert!(image.path(&copied[1..]).exists(), "no test copies it to {copied}");
+        if copied.ends_with("datadog-init") {
+            forms.push(vec![copied]);
+        }
+    }
+    assert!(forms.len() > 1, "{forms:?}");
+    for form in forms {
+        let words: Vec<_> = form.iter().map(String::as_str).chain(["/app/main.sh", "a b"]).collect();
+        let backend = Backend::start().await;
+        let ended = up_and_stopped(image.container(Run::new(&backend)), &words).await;
+        assert_whole(&backend, &ended, 0, &format!("{words:?}"));
+        assert!(ended.tail().contains("lastlight stopped (the program ended) in "), "{}", ended.tail());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_root_a_tiny_tmp_and_a_user_without_a_name_change_nothing() {
     let Some(image) = Image::build() else { return };

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +28,9 @@ const REQUEST_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
 /// How long the listener rests after an accept error, such as out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What a task does.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -66,7 +70,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: 
             }
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                    // Boxed as the agent's tasks are, whose code then serves.
+                    let served = connection(stream, Arc::clone(&shared));
+                    connections.spawn(Box::pin(served) as Task);
                 }
                 Err(error) => {
                     log::warn!("the desk could not accept a connection: {error}");

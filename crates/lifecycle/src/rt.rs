@@ -3,13 +3,18 @@
 //! Under `--cfg shuttle` tasks are shuttle's, which explores their orders, and time is a future that
 //! may fire after any number of other steps: every race between a stage and its deadline is then tried.
 
+use std::pin::Pin;
+
+/// What a task does.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 #[cfg(not(shuttle))]
 pub(crate) use tokio::task::JoinHandle;
 #[cfg(not(shuttle))]
 pub use tokio::time::Instant;
 
 #[cfg(not(shuttle))]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: Task) -> JoinHandle<()> {
     // The one place a task is made: everything that runs is a stage.
     #[expect(clippy::disallowed_methods, reason = "lifecycle is where tasks come from")]
     tokio::spawn(task)
@@ -26,7 +31,7 @@ pub(crate) use shuttle::future::JoinHandle;
 pub use std::time::Instant;
 
 #[cfg(shuttle)]
-pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(crate) fn spawn(task: Task) -> JoinHandle<()> {
     shuttle::future::spawn(task)
 }
 

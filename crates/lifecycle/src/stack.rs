@@ -86,12 +86,17 @@ impl Stack {
             close: CancellationToken::new(),
             abandon: CancellationToken::new(),
         };
+        // Boxed: a task of each type of stage would be code of its own.
+        let stage = Box::pin(run(close.clone()));
+        self.add(name, share, close, stage);
+    }
+
+    fn add(&mut self, name: &'static str, share: NonZeroU32, close: Close, stage: rt::Task) {
         let watcher = Watcher { name, close: close.close.clone(), died: self.died.clone() };
-        let stage = run(close.clone());
-        let task = rt::spawn(async move {
+        let task = rt::spawn(Box::pin(async move {
             let _watcher = watcher;
             stage.await;
-        });
+        }));
         self.stages.push(Running { name, share, close, task });
     }
 

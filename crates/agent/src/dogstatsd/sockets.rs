@@ -5,7 +5,7 @@ use super::listen::{self, Hearing, Listening};
 use super::{DogStatsD, Framing, TransportBook};
 use crate::config;
 use crate::intake::TransportState;
-use crate::intake::server::{self, Accepting};
+use crate::intake::server::{self, Accepting, Connection};
 use crate::logging::SayOnce;
 use crate::settings;
 use crate::transport::datagram::{DatagramOptions, Udp, UnixDatagram};
@@ -121,29 +121,28 @@ pub(crate) async fn serve(
         say: Arc::clone(&say),
         _hearing: hearing.clone(),
     };
-    let mut served = JoinSet::new();
+    let mut served: JoinSet<()> = JoinSet::new();
+    // Boxed: a task of each type would be code of its own.
+    let mut serve = |listener: Connection| drop(served.spawn(listener));
     for (udp, book) in sockets.udp.into_iter().zip(books.by_ref()) {
         let pause_max = Some(listen::pause_max(udp.receive_buffer_bytes()));
-        served.spawn(listen::datagrams(
-            udp,
-            listening(book, config.eol_required.udp),
-            pause_max,
-            close.clone(),
-        ));
+        let listening = listening(book, config.eol_required.udp);
+        serve(Box::pin(listen::datagrams(udp, listening, pause_max, close.clone())));
     }
     for (unix, book) in sockets.unix.into_iter().zip(books.by_ref()) {
-        served.spawn(listen::datagrams(unix, listening(book, config.eol_required.uds), None, close.clone()));
+        let listening = listening(book, config.eol_required.uds);
+        serve(Box::pin(listen::datagrams(unix, listening, None, close.clone())));
     }
     for (stream, book) in sockets.stream.into_iter().zip(books) {
         let state = Arc::new(TransportState::new(book.name.clone()));
         let framing = Framing { eol_required: config.eol_required.uds };
         let (dogstatsd, hearing, max_bytes) =
             (Arc::clone(&dogstatsd), hearing.clone(), config.datagram_max_bytes);
-        let serve = move |stream, close| {
+        let connection = move |stream, close| {
             let (dogstatsd, book) = (Arc::clone(&dogstatsd), Arc::clone(&book));
             listen::frames(stream, dogstatsd, book, framing, max_bytes, hearing.clone(), close)
         };
-        served.spawn(server::listen(stream, state, accepting.clone(), serve, close.clone()));
+        serve(Box::pin(server::listen(stream, state, accepting.clone(), connection, close.clone())));
     }
     tokio::select! {
         () = async { while served.join_next().await.is_some() && close.is_requested() {} } => {}

@@ -4,6 +4,7 @@ use super::Shared;
 use super::lane::{Attempt, Lane};
 use super::transport::{ATTEMPT_TIMEOUT, Transport};
 use lifecycle::Close;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -40,7 +41,9 @@ impl<T: Transport> Sender<T> {
         loop {
             for lane in lanes.0 {
                 while let Some(attempt) = lane.next(Instant::now(), stopping) {
-                    sends.spawn(send(attempt, Arc::clone(&transport), Arc::clone(&shared), close.clone()));
+                    // Boxed: a task of each type would be code of its own.
+                    let send = send(attempt, Arc::clone(&transport), Arc::clone(&shared), close.clone());
+                    sends.spawn(Box::pin(send) as Pin<Box<dyn Future<Output = ()> + Send>>);
                 }
             }
             let give_up = match lanes.ends_at(&mut closing) {

@@ -362,7 +362,7 @@ impl<T: Transport> Listener<T> {
     }
 
     fn push(self, name: &'static str, stack: &mut Stack, server: Server, accepting: Accepting) {
-        let serve = move |stream, close| server::serve(stream, server.clone(), close);
+        let serve = move |stream, close| server::serve(Box::new(stream), server.clone(), close);
         stack.push(name, LIGHT_SHARE, |close| {
             server::listen(self.transport, self.state, accepting, serve, close)
         });

@@ -73,9 +73,10 @@ impl Inner {
         let Some(proxy) = self.proxies.intercept(&target) else {
             return if secure {
                 let trust = self.tls.trust().await?;
-                Stream::new(HttpsConnector::from((self.tcp.clone(), trust.backend)).call(target).await?)
+                let connector = &mut HttpsConnector::from((self.tcp.clone(), trust.backend));
+                Ok(Stream::new(connector.call(target).await?))
             } else {
-                Stream::new(self.tcp.clone().call(target).await?)
+                Ok(Stream::new(self.tcp.clone().call(target).await?))
             };
         };
         if !secure {
@@ -83,9 +84,9 @@ impl Inner {
                 let trust = self.tls.trust().await?;
                 Stream::new(
                     HttpsConnector::from((self.tcp.clone(), trust.proxy)).call(proxy.uri().clone()).await?,
-                )?
+                )
             } else {
-                Stream::new(self.tcp.clone().call(proxy.uri().clone()).await?)?
+                Stream::new(self.tcp.clone().call(proxy.uri().clone()).await?)
             };
             stream.is_proxied = true;
             return Ok(stream);
@@ -96,12 +97,12 @@ impl Inner {
         if let Some(credentials) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());
         }
-        Stream::new(HttpsConnector::from((tunnel, trust.backend)).call(target).await?)
+        Ok(Stream::new(HttpsConnector::from((tunnel, trust.backend)).call(target).await?))
     }
 }
 
 /// A connection of any of these kinds.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     io: Box<dyn Io>,
     /// To a forward proxy: requests carry the whole URL.
     is_proxied: bool,
@@ -112,9 +113,9 @@ trait Io: Read + Write + Connection + Send + Unpin {}
 impl<T: Read + Write + Connection + Send + Unpin> Io for T {}
 
 impl Stream {
-    #[expect(clippy::unnecessary_wraps, reason = "every way to connect ends here")]
-    fn new(io: impl Io + 'static) -> Result<Self, BoxError> {
-        Ok(Self { io: Box::new(io), is_proxied: false })
+    /// A connection to a server itself.
+    pub(crate) fn new(io: impl Read + Write + Connection + Send + Unpin + 'static) -> Self {
+        Self { io: Box::new(io), is_proxied: false }
     }
 }
 

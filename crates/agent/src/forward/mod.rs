@@ -10,7 +10,7 @@
 
 mod circuit;
 pub mod client;
-mod connect;
+pub(crate) mod connect;
 mod lane;
 pub mod proxy;
 mod sender;

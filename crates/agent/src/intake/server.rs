@@ -184,11 +184,13 @@ pub(crate) enum Server {
     Hooks(Arc<Hooks>),
 }
 
-/// Serves the HTTP requests of one connection.
-pub(crate) async fn serve<S>(stream: S, server: Server, stopping: Close)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// What a connection is read from and written to.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// Serves the HTTP requests of one connection. Of any kind by a pointer, so that there is one server of HTTP/1.
+pub(crate) async fn serve(stream: Box<dyn Duplex>, server: Server, stopping: Close) {
     let read_timeout = match &server {
         Server::Intake(intake) => intake.settings.read_timeout,
         Server::Hooks(_) => microvm::READ_TIMEOUT,
@@ -246,12 +248,12 @@ fn note(intake: &Intake, result: Result<(), hyper::Error>, is_idle: bool) {
 }
 
 /// A stream that counts what is read from it.
-struct Counted<S> {
-    stream: S,
+struct Counted {
+    stream: Box<dyn Duplex>,
     read: Arc<AtomicU64>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl AsyncRead for Counted {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -265,7 +267,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl AsyncWrite for Counted {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }

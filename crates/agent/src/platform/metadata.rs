@@ -2,8 +2,10 @@
 //! a socket is bound or a program started (losses.md L13, L102); what it does not tell is unknown (losses.md L9).
 
 use crate::config::parse::Why;
+use crate::forward::connect::Stream;
+use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -70,12 +72,12 @@ impl Item {
     ///
     /// # Errors
     /// When the host does not fit a header.
-    pub fn request(self, host: &str) -> Result<Request<Empty<&'static [u8]>>, http::Error> {
+    pub fn request(self, host: &str) -> Result<Request<Full<Bytes>>, http::Error> {
         Request::get(self.path())
             .header("Host", host)
             .header("Metadata-Flavor", "Google")
             .header("Connection", "close")
-            .body(Empty::new())
+            .body(Full::default())
     }
 
     /// The value in an answer, or `None` when the answer is not the metadata server's or makes no sense.
@@ -145,7 +147,9 @@ async fn ask(host: &str, item: Item) -> Result<Option<String>, Box<dyn std::erro
     } else {
         TcpStream::connect((host.trim_matches(['[', ']']), DEFAULT_PORT)).await?
     };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Types of the backend's connections, whose code then serves.
+    let stream = Stream::new(TokioIo::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     let mut connection = std::pin::pin!(connection);
     let mut exchange = std::pin::pin!(async move {
         let answer = sender.send_request(item.request(host)?).await?;

@@ -2,10 +2,11 @@
 //! that it costs the start nothing.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, KeyProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -73,7 +74,8 @@ impl Tls {
 }
 
 fn load(settings: &TlsSettings) -> Result<Trust, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = CryptoProvider { key_provider: &NoKeys, ..rustls::crypto::ring::default_provider() };
+    let provider = Arc::new(provider);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&settings.minimum.versions())
         .map_err(|error| format!("TLS: {error}"))?;
@@ -112,6 +114,16 @@ fn roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
         ));
     }
     Ok(roots)
+}
+
+/// We show no certificate, so there is no key to read: what signs with one is left out of the binary.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("clients have no keys here".into()))
+    }
 }
 
 /// `DD_SKIP_SSL_VALIDATION`: encrypted, but to whom is not asked. Signatures are still checked.

@@ -58,10 +58,9 @@ impl<'a> Reader<'a> {
         setting: &'static Setting,
         parse: impl Fn(&str) -> Result<T, Why>,
     ) -> T {
-        match self.optional(setting, &parse) {
-            Some(value) => value,
-            None => parse(setting.default).expect("the table's defaults are valid"),
-        }
+        let mut value = None;
+        self.read(setting, true, &mut |text| Ok(value = Some(parse(text)?)));
+        value.expect("the table's defaults are valid")
     }
 
     /// A setting that may be absent.
@@ -70,30 +69,47 @@ impl<'a> Reader<'a> {
         setting: &'static Setting,
         parse: impl Fn(&str) -> Result<T, Why>,
     ) -> Option<T> {
-        let Some((name, text)) = self.find(setting) else {
-            let (text, source) = match self.defaults.iter().find(|(of, ..)| std::ptr::eq(*of, setting)) {
-                Some((_, text, how)) => (text.clone(), Source::Derived((*how).to_owned())),
-                None => (setting.default.to_owned(), Source::Default),
-            };
-            let parsed = if text.is_empty() { None } else { parse(&text).ok() };
-            self.said.push(Said { setting, text, source });
-            return parsed;
-        };
-        let parsed = parse(&text);
-        let parsed = match parsed {
-            Ok(value) => Some(value),
-            Err(why) => {
-                self.errors.push(ConfigError {
-                    variable: name.to_owned(),
-                    value: Some(shown(setting, &text)),
-                    why,
-                    allowed: setting.kind.allowed(),
-                });
-                None
+        let mut value = None;
+        self.read(setting, false, &mut |text| Ok(value = Some(parse(text)?)));
+        value
+    }
+
+    /// Gives what is said to `parse`; with `always` the table's default where nothing was taken. One function for all
+    /// types of values: there are as many types of `parse` as settings.
+    fn read(
+        &mut self,
+        setting: &'static Setting,
+        always: bool,
+        parse: &mut dyn FnMut(&str) -> Result<(), Why>,
+    ) {
+        let (text, source, taken) = match self.find(setting) {
+            Some((name, text)) => {
+                let parsed = parse(&text);
+                let taken = parsed.is_ok();
+                if let Err(why) = parsed {
+                    self.errors.push(ConfigError {
+                        variable: name.to_owned(),
+                        value: Some(shown(setting, &text)),
+                        why,
+                        allowed: setting.kind.allowed(),
+                    });
+                }
+                (text, Source::Variable(name), taken)
+            }
+            None => {
+                let (text, source) = match self.defaults.iter().find(|(of, ..)| std::ptr::eq(*of, setting)) {
+                    Some((_, text, how)) => (text.clone(), Source::Derived((*how).to_owned())),
+                    None => (setting.default.to_owned(), Source::Default),
+                };
+                let taken = !text.is_empty() && parse(&text).is_ok();
+                (text, source, taken)
             }
         };
-        self.said.push(Said { setting, text, source: Source::Variable(name) });
-        parsed
+        self.said.push(Said { setting, text, source });
+        if always && !taken {
+            // Its caller says what is wrong when this fails.
+            parse(setting.default).ok();
+        }
     }
 
     /// The first alias that is set to something, with a warning about others that say something else.

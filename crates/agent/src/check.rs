@@ -207,7 +207,7 @@ fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
 fn names(strings: &dyn Strings) -> Names {
     let mut found = Names::default();
     let mut names = strings.names();
-    names.sort();
+    model::order::sort(&mut names);
     for name in names {
         match table::knowledge(&name) {
             Knowledge::Setting => {}

@@ -191,7 +191,7 @@ impl Gathering {
             .iter_mut()
             .filter_map(|(id, held)| held.is_due(now).then(|| (held.start(), *id)))
             .collect();
-        due.sort_unstable();
+        model::order::sort(&mut due);
         for (_, id) in due {
             if let Some(held) = self.traces.get_mut(&id) {
                 held.show(id, &self.logs.take(id), show);
@@ -216,7 +216,7 @@ impl Gathering {
             .filter(|(_, held)| held.waits())
             .map(|(id, held)| (held.start(), *id))
             .collect();
-        waiting.sort_unstable();
+        model::order::sort(&mut waiting);
         for (_, id) in waiting {
             if let Some(held) = self.traces.get_mut(&id) {
                 held.show(id, &self.logs.take(id), show);
@@ -233,7 +233,7 @@ impl Gathering {
             .filter(|(id, _)| **id != keep)
             .map(|(id, held)| (held.waits(), held.last_arrival, held.start(), *id))
             .collect();
-        order.sort_unstable();
+        model::order::sort(&mut order);
         let share = self.traces.len().div_ceil(4);
         for (waits, _, _, id) in order.into_iter().take(share) {
             if let Some(held) = self.traces.get_mut(&id).filter(|_| waits) {

@@ -87,7 +87,7 @@ impl Context {
                 context.resources.push((cut(resource), cut(name)));
             }
         }
-        context.resources.sort_unstable();
+        model::order::sort(&mut context.resources);
         context
     }
 
@@ -103,7 +103,7 @@ impl Context {
 /// Copies tags, sorted, each once.
 pub(crate) fn tags<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut tags: Vec<_> = tags.take(TAGS_MAX).filter(|tag| !tag.is_empty()).map(cut).collect();
-    tags.sort_unstable();
+    model::order::sort(&mut tags);
     tags.dedup();
     tags
 }

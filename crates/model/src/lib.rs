@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod log;
 pub mod metric;
+pub mod order;
 pub mod receipt;
 pub mod sketch;
 pub mod stats;

@@ -10,7 +10,7 @@ use super::source::Strings;
 use super::table::{self, Kind, Setting};
 use super::{
     BaseUrl, Compression, CompressionKind, Config, ConfigError, Destination, Endpoint, Endpoints, EvpTarget,
-    Identity, Receiver, StatsMode, parse,
+    Identity, Receiver, Said, StatsMode, parse,
 };
 use crate::forward::proxy::{Proxy, ProxySettings};
 use crate::forward::tls::{MinimumTls, TlsSettings};
@@ -92,7 +92,8 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         let taken = config.platform.name();
         reader.warnings.push(format!("platform taken for {taken}; the variables also fit {others}"));
     }
-    reader.said.sort_by_key(|said| table::all().position(|setting| std::ptr::eq(setting, said.setting)));
+    let place = |said: &Said| table::all().position(|setting| std::ptr::eq(setting, said.setting));
+    model::order::sort_by(&mut reader.said, |a, b| place(a).cmp(&place(b)));
     let warnings = std::mem::take(&mut reader.warnings);
     let said = std::mem::take(&mut reader.said);
     (Config { warnings, said, ..config }, std::mem::take(&mut reader.errors))

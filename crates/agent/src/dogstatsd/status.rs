@@ -1,8 +1,9 @@
 //! What became of samples, told to the outside.
 
 use super::{DogStatsD, Tally, TransportBook};
+use crate::intake::status::object;
 use model::metric::MetricType;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 impl DogStatsD {
@@ -61,8 +62,8 @@ fn transport_document(book: &TransportBook) -> Value {
         "address": book.name.address,
         "packets": tally.packets,
         "bytes": tally.bytes,
-        "taken": by_type(&tally).map(|(what, count)| (what.to_owned(), Value::from(count))).collect::<Map<_, _>>(),
-        "refused": tally.refusals().map(|(why, count)| (why.to_owned(), Value::from(count))).collect::<Map<_, _>>(),
+        "taken": object(&mut by_type(&tally).map(|(what, count)| (what.to_owned(), Value::from(count)))),
+        "refused": object(&mut tally.refusals().map(|(why, count)| (why.to_owned(), Value::from(count)))),
     })
 }
 

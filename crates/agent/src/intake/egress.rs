@@ -2,7 +2,7 @@
 //! those of tracers. One stage closes batches when they are full or old, and everything when it ends.
 
 use super::info::VERSION;
-use super::status::labels;
+use super::status::{labels, object};
 use crate::clock;
 use crate::forward::client::HttpClient;
 use crate::forward::{EndpointStatus, Forwarder, Kind, Outgoing, Target};
@@ -295,7 +295,7 @@ pub(super) fn endpoint_document(status: &EndpointStatus) -> Value {
         "bytes_sent": status.bytes_sent,
         "requests_delivered": status.requests_delivered,
         "units_delivered": status.units_delivered,
-        "units_dropped": status.units_dropped.iter().map(|(why, units)| (why.name().to_owned(), Value::from(*units))).collect::<serde_json::Map<_, _>>(),
+        "units_dropped": object(&mut status.units_dropped.iter().map(|(why, units)| (why.name().to_owned(), Value::from(*units)))),
         "last_error": status.last_error.as_ref().map(|error| json!({
             "message": error.message,
             "seconds_ago": error.age.as_secs(),

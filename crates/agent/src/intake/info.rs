@@ -107,7 +107,7 @@ fn document(config: &Config, transports: &[TransportName], statsd_port: u16) -> 
 fn peer_tags(stats: &StatsConfig) -> Vec<&str> {
     let extra = stats.extra_peer_tags.iter().map(String::as_str);
     let mut keys: Vec<_> = PEER_TAGS.iter().copied().chain(extra).collect();
-    keys.sort_unstable();
+    model::order::sort(&mut keys);
     keys.dedup();
     keys
 }

@@ -14,7 +14,7 @@ pub(crate) mod proxied;
 pub(crate) mod routes;
 pub(crate) mod server;
 mod stats;
-mod status;
+pub(crate) mod status;
 mod traces;
 
 pub(crate) use info::{Info, VERSION};

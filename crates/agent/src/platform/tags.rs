@@ -120,7 +120,7 @@ pub fn tags(
     }
     if !identity.tags.is_empty() {
         let mut sorted = identity.tags.clone();
-        sorted.sort();
+        model::order::sort(&mut sorted);
         tags.payload.push(("_dd.tags.function".into(), joined(&sorted)));
     }
     tags
@@ -197,7 +197,8 @@ pub(crate) fn enhanced_tags(platform: Platform, strings: &dyn Strings, face: Fac
         return Vec::new();
     }
     let read = Variables(strings);
-    let site: BTreeMap<String, String> = azure_site(&read, "app").into_iter().collect();
+    let mut site = BTreeMap::new();
+    site.extend(azure_site(&read, "app"));
     let of_site = |key: &str| known(site.get(key).cloned());
     let mut tags = vec![
         format!("name:{}", read.known("WEBSITE_SITE_NAME")),
@@ -270,7 +271,8 @@ fn wrapper(
     face: Face,
     identity: &Identity,
 ) -> BTreeMap<String, String> {
-    let mut tags: BTreeMap<String, String> = unified(identity).collect();
+    let mut tags = BTreeMap::new();
+    tags.extend(unified(identity));
     let version = match face {
         Face::Entrypoint => "datadog_init_version",
         Face::Agent | Face::Sidecar => "_dd.datadog_sidecar_version",

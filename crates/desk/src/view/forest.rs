@@ -136,7 +136,7 @@ impl<'a> Forest<'a> {
         let key = |index: &usize| (spans[*index].start, *index);
         for list in self.children.iter_mut().chain([&mut self.roots]) {
             list.retain(|index| sizes[*index] > 0 || logged[*index]);
-            list.sort_unstable_by_key(key);
+            model::order::sort_by(list, |a, b| key(a).cmp(&key(b)));
         }
     }
 

@@ -231,7 +231,9 @@ fn is_zero(number: &u64) -> bool {
 /// How many there were of each status that there was.
 fn logs_by_status(logs: &Logs) -> BTreeMap<&'static str, u64> {
     let counts = LogStatus::ALL.iter().zip(&logs.by_status);
-    counts.filter(|(_, count)| **count > 0).map(|(status, count)| (status.name(), *count)).collect()
+    let mut by_status = BTreeMap::new();
+    by_status.extend(counts.filter(|(_, count)| **count > 0).map(|(status, count)| (status.name(), *count)));
+    by_status
 }
 
 impl View for JsonLines {
@@ -364,12 +366,14 @@ impl View for JsonLines {
             logs_by_status: logs_by_status(&tally.logs),
             requests_refused: tally.refused,
         };
-        let signals = closing.books.iter().map(|(signal, book)| {
-            let dropped = book.drops().map(|(why, units)| (why.name(), units)).collect();
+        let mut signals = BTreeMap::new();
+        signals.extend(closing.books.iter().map(|(signal, book)| {
+            let mut dropped = BTreeMap::new();
+            dropped.extend(book.drops().map(|(why, units)| (why.name(), units)));
             let (accepted, delivered, held) = (book.accepted, book.delivered, book.held);
             (signal.name(), Signal { unit: signal.unit(), accepted, delivered, dropped, held })
-        });
-        line(&summary) + &line(&Line::Books { report: closing.report.trim(), signals: signals.collect() })
+        }));
+        line(&summary) + &line(&Line::Books { report: closing.report.trim(), signals })
     }
 }
 

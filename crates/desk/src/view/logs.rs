@@ -215,7 +215,7 @@ pub(crate) fn table(tree: &mut Tree, logs: &Logs, total: usize) -> String {
     let sum = |counts: &ByStatus| counts.iter().sum::<u64>();
     let mut services: Vec<_> = logs.by_service.iter().collect();
     // The sort is stable: those with as many stay in the order of their names.
-    services.sort_by_key(|(_, counts)| std::cmp::Reverse(sum(counts)));
+    model::order::sort_by(&mut services, |(_, a), (_, b)| sum(b).cmp(&sum(a)));
     let shown: Vec<_> = services
         .iter()
         .take(SERVICES_SHOWN_MAX)
@@ -307,7 +307,7 @@ fn in_time_order<'a>(logs: impl Iterator<Item = &'a LogRecord>) -> Vec<&'a LogRe
         (last, log)
     });
     let mut logs: Vec<_> = timed.collect();
-    logs.sort_by_key(|(time, _)| *time);
+    model::order::sort_by(&mut logs, |(a, _), (b, _)| a.cmp(b));
     logs.into_iter().map(|(_, log)| log).collect()
 }
 

@@ -250,7 +250,7 @@ impl<'a> Row<'a> {
     /// As many values as have room, in their order.
     fn fitted(&self, room: usize) -> String {
         let mut ranks: Vec<_> = self.values.iter().map(|value| value.rank).collect();
-        ranks.sort_unstable();
+        model::order::sort(&mut ranks);
         loop {
             let worth = self.values.iter().filter(|value| ranks.contains(&value.rank));
             let text = worth.map(|value| value.text.as_str()).collect::<Vec<_>>().join("  ");

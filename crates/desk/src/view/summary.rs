@@ -117,7 +117,9 @@ fn headline(tally: &Tally) -> String {
 fn table(tree: &mut Tree, tally: &Tally, out: &mut String) {
     let mut rows: Vec<_> = tally.rows.iter().collect();
     // Services together, the busiest operation first; without a random order between equals.
-    rows.sort_by(|(a, x), (b, y)| a.0.cmp(&b.0).then(y.spans.cmp(&x.spans)).then(a.1.cmp(&b.1)));
+    model::order::sort_by(&mut rows, |(a, x), (b, y)| {
+        a.0.cmp(&b.0).then(y.spans.cmp(&x.spans)).then(a.1.cmp(&b.1))
+    });
     let column = |title: &str, of: fn(&(String, String)) -> &str| {
         let widest =
             rows.iter().take(ROWS_SHOWN_MAX).map(|(key, _)| width(&clean(of(key)))).max().unwrap_or(0);

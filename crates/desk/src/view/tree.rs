@@ -99,7 +99,7 @@ impl Tree {
     fn header(&mut self, group: &Group<'_>, start: i64) -> String {
         let fresh = &group.spans[group.fresh..];
         let mut services: Vec<_> = fresh.iter().map(|span| span.service.as_str()).collect();
-        services.sort_unstable();
+        model::order::sort(&mut services);
         services.dedup();
         let errors = fresh.iter().filter(|span| span.error).count();
         let spans = fresh.len() as u64 + group.unheld;

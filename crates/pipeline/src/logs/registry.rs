@@ -95,7 +95,9 @@ impl Registry {
     /// Its text, at most [`REGISTRY_MAX_BYTES`]: the oldest entries are left out where they do not fit.
     pub fn encode(&self) -> String {
         let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by(|a, b| b.1.updated_ns.cmp(&a.1.updated_ns).then_with(|| a.0.cmp(b.0)));
+        model::order::sort_by(&mut entries, |a, b| {
+            b.1.updated_ns.cmp(&a.1.updated_ns).then_with(|| a.0.cmp(b.0))
+        });
         let mut text = format!("{FIRST_LINE}\n");
         let mut count = 0;
         for (path, Entry { updated_ns, position }) in entries {

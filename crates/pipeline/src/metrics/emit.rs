@@ -34,7 +34,7 @@ pub(super) struct Taken {
 impl Emitter {
     pub(super) fn new(config: &MetricsConfig) -> Self {
         let mut percentiles: Vec<u8> = config.percentiles.iter().map(|percent| (*percent).min(100)).collect();
-        percentiles.sort_unstable();
+        model::order::sort(&mut percentiles);
         percentiles.dedup();
         Self {
             aggregates: config.aggregates,

@@ -61,13 +61,13 @@ impl Rules {
             namespace.push('.');
         }
         let mut blocklist = config.blocklist;
-        blocklist.sort_unstable();
+        model::order::sort(&mut blocklist);
         if config.blocklist_match_prefix {
             // Behind an entry that is a prefix of another the search would stop at the longer one.
             blocklist.dedup_by(|later, earlier| later.starts_with(earlier.as_str()));
         }
         let mut tags: Vec<String> = config.tags.into_iter().filter(|tag| !tag.is_empty()).collect();
-        tags.sort_unstable();
+        model::order::sort(&mut tags);
         tags.dedup();
         let named = [("env:", config.env), ("service:", config.service), ("version:", config.version)];
         let unified = named.into_iter().filter_map(|(key, value)| {
@@ -102,7 +102,7 @@ impl Rules {
     /// contexts apart.
     pub(super) fn add_tags(&mut self, tags: Vec<String>) {
         self.tags.extend(tags);
-        self.tags.sort_unstable();
+        model::order::sort(&mut self.tags);
         self.tags.dedup();
     }
 

@@ -147,7 +147,7 @@ impl ClientAggregator {
                         agent_time_shift: 0,
                     });
                 }
-                stats.buckets.sort_unstable_by_key(|bucket| bucket.start);
+                model::order::sort_by(&mut stats.buckets, |a, b| a.start.cmp(&b.start));
                 flushed.extend(receipt.map(|receipt| Counted { stats, receipt }));
             },
         );

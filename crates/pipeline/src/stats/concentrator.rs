@@ -85,7 +85,7 @@ impl Concentrator {
     /// new keys share an overflow group and the next flush takes everything.
     pub fn new(config: &StatsConfig, books: &Books, max_bytes: usize, now_ns: i64) -> Self {
         let mut additional = config.additional_metric_tags.clone();
-        additional.sort_unstable();
+        model::order::sort(&mut additional);
         additional.dedup();
         additional.truncate(ADDITIONAL_TAGS_MAX);
         Self {
@@ -353,7 +353,7 @@ fn export(view: &[u8], buckets: Vec<Bucket<Counts>>, books: &Books, random: &mut
             agent_time_shift: 0,
         });
     }
-    stats.buckets.sort_unstable_by_key(|bucket| bucket.start);
+    model::order::sort_by(&mut stats.buckets, |a, b| a.start.cmp(&b.start));
     Counted { stats, receipt }
 }
 

@@ -105,7 +105,7 @@ impl PeerTags {
                 config.extra_peer_tags.iter().filter(|key| !key.is_empty()).map(|key| key.as_str().into()),
             );
         }
-        keys.sort_unstable();
+        model::order::sort(&mut keys);
         keys.dedup();
         keys.truncate(usize::from(u16::MAX));
         let mut index = HashTable::with_capacity(keys.len());

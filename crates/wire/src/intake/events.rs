@@ -73,7 +73,7 @@ pub fn source<'a>(event: &Event<'a>) -> &'a str {
 /// order, which they keep within their source. The key is not in the body: it is a header.
 pub fn payload(events: &[(&str, &[u8])], internal_hostname: &str, out: &mut Vec<u8>) {
     let mut sorted = events.to_vec();
-    sorted.sort_by_key(|(source, _)| *source);
+    model::order::sort_by(&mut sorted, |(a, _), (b, _)| a.cmp(b));
     out.extend_from_slice(b"{\"apiKey\":\"\",\"events\":{");
     for (place, group) in sorted.chunk_by(|(a, _), (b, _)| a == b).enumerate() {
         if place > 0 {

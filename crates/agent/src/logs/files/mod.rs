@@ -265,7 +265,7 @@ impl Follower {
             file.is_replaced = false;
         }
         let mut ids: Vec<Id> = seen.keys().copied().collect();
-        ids.sort_by_key(|id| std::cmp::Reverse((seen[id].modified, *id)));
+        model::order::sort_by(&mut ids, |a, b| (seen[b].modified, b).cmp(&(seen[a].modified, a)));
         if ids.len() > FILES_MAX_COUNT {
             if !std::mem::replace(&mut self.said_too_many, true) {
                 log::warn!(

@@ -104,7 +104,7 @@ impl Pattern {
             }
             paths = next;
         }
-        paths.sort();
+        model::order::sort(&mut paths);
         found.paths = paths;
         found
     }

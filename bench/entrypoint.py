@@ -22,8 +22,8 @@ import measure
 
 # Starts of each wrapper, in turn.
 STARTS = 200
-# How long wrappers are watched while their program sleeps, after the time in which they start.
-IDLE_SECONDS, IDLE_AFTER_SECONDS = 12, 3
+# How long wrappers are watched while their program sleeps, after the time in which they start: whole buckets of metrics.
+IDLE_SECONDS, IDLE_AFTER_SECONDS = 30, 3
 # Lines whose way through the wrapper is timed, one every so often.
 LINES, LINE_MICROSECONDS = 1_000, 2_000
 # Bytes of 100-byte lines at full speed, and how often.
@@ -162,25 +162,26 @@ def once(wrapper, words, ports):
 
 
 def idle(chosen, child):
-    """CPU, wake-ups and memory of wrappers whose program sleeps: of one binary, one at a time, for memory that is shared."""
-    groups = {}
-    for wrapper in chosen:
-        if wrapper.words:
-            same = [group for group in groups.values() if all(other.words != wrapper.words for other in group)]
-            (same[0] if same else groups.setdefault(len(groups), [])).append(wrapper)
+    """CPU, wake-ups and memory of wrappers whose program sleeps, all at once; each from a file of its own, so that of its
+    memory nothing is shared with another."""
     found = {}
-    for group in groups.values():
-        with contextlib.ExitStack() as stack:
-            started = [(wrapper.name, stack.enter_context(Wrapped(wrapper, [child, "sleep"]))) for wrapper in group]
-            time.sleep(IDLE_AFTER_SECONDS)
-            before = {name: process.scheduled() for name, process in started}
-            time.sleep(IDLE_SECONDS)
-            for name, process in started:
-                cpu, wakes = (after - now for after, now in zip(process.scheduled(), before[name]))
-                found[name] = {
-                    "cpu_ms_per_minute": cpu * 1e3 * 60 / IDLE_SECONDS,
-                    "wakes_per_minute": wakes * 60 / IDLE_SECONDS,
-                } | process.memory()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        started = []
+        for wrapper in chosen:
+            if wrapper.words:
+                copy = shutil.copy(wrapper.words[0], pathlib.Path(folder) / wrapper.name)
+                copied = dataclasses.replace(wrapper, words=[str(copy), *wrapper.words[1:]])
+                started.append((wrapper.name, stack.enter_context(Wrapped(copied, [child, "sleep"]))))
+        time.sleep(IDLE_AFTER_SECONDS)
+        before = {name: process.scheduled() for name, process in started}
+        time.sleep(IDLE_SECONDS)
+        for name, process in started:
+            cpu, wakes = (after - now for after, now in zip(process.scheduled(), before[name]))
+            found[name] = {
+                "cpu_ms_per_minute": cpu * 1e3 * 60 / IDLE_SECONDS,
+                "wakes_per_minute": wakes * 60 / IDLE_SECONDS,
+            } | process.memory()
     return found
 
 

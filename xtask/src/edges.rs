@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lastlight-lifecycle", &[]),
     ("lastlight-agent", &["lastlight-model", "lastlight-wire", "lastlight-pipeline", "lastlight-lifecycle"]),
     ("lastlight-init", &[]),
+    ("lastlight-sidecar", &[]),
     ("lastlight-desk", &["lastlight-model", "lastlight-wire"]),
     ("lastlight", &["lastlight-agent", "lastlight-desk", "lastlight-init"]),
     ("lastlight-testkit", &[]),
@@ -19,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates with a place for unsafe code. Cargo cannot except one line of an inherited table, so they repeat it.
-const WITH_UNSAFE: &[&str] = &["lastlight-init"];
+const WITH_UNSAFE: &[&str] = &["lastlight-init", "lastlight-sidecar"];
 
 /// What only tests may use besides.
 const FOR_TESTS: &[&str] = &["lastlight-testkit", "lastlight-model"];

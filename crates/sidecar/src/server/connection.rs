@@ -1,0 +1,494 @@
+//! One client, from its first byte to its end.
+
+use super::serve::Context;
+use crate::frame::{
+    Carried, Denied, HEADER_BYTES, Headers, Message, PROOF_BYTES, PROTOCOL, REPLY_MAX_BYTES, Reason, Reply,
+    STATS_MAX_BYTES, headers,
+};
+use crate::memory_file::read_sealed;
+use crate::peer::Peer;
+use crate::secret::{Nonces, Role, random};
+use crate::service::{Announced, Answer, Flushing, Submission};
+use crate::socket::{self, Received};
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages of one client before it is another's turn.
+const TURN_MAX_COUNT: usize = 32;
+/// Bytes of answers that are gathered before they are sent, and above which nothing more is read.
+const ANSWERS_MAX_BYTES: usize = 4 << 10;
+const _: () = assert!(ANSWERS_MAX_BYTES + STATS_MAX_BYTES + 4 * HEADER_BYTES <= REPLY_MAX_BYTES);
+/// Longest wait for a flush that a client may ask for.
+const FLUSH_MAX: Duration = Duration::from_secs(60);
+/// How long a client is to keep what comes in parts while others' parts fill the memory for them.
+const PARTS_RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: u64,
+    socket: OwnedFd,
+    pub(super) peer: Peer,
+    stage: Stage,
+    /// Answers that are not sent yet.
+    answers: Vec<u8>,
+    answers_count: u64,
+    /// The socket had no room for them; by then it must have.
+    answers_by: Option<Instant>,
+    parts: Option<Parts>,
+    flush: Option<(u64, Instant)>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Hello { by: Instant },
+    Proof { nonces: Nonces, by: Instant },
+    Open,
+}
+
+/// A payload that comes in parts.
+#[derive(Debug)]
+struct Parts {
+    id: u64,
+    kind: u16,
+    resent: bool,
+    headers: Vec<u8>,
+    total: u64,
+    /// Parts up to here came, whether they were kept or not.
+    offset: u64,
+    payload: Vec<u8>,
+    /// Already decided: the rest is not kept.
+    answer: Option<Answer>,
+    by: Instant,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// The client closed it.
+    Closed,
+    /// It said what nobody says.
+    Malformed,
+    /// It does not know the secret.
+    Secret,
+    /// It speaks another version.
+    Protocol,
+    /// It did not do in time what it had to.
+    Timeout,
+    /// The system refuses.
+    Failed,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// Everything that was there was read.
+    Empty,
+    /// There may be more.
+    More,
+}
+
+impl Connection {
+    pub(super) fn new(id: u64, socket: OwnedFd, peer: Peer, by: Instant) -> Self {
+        Self {
+            id,
+            socket,
+            peer,
+            stage: Stage::Hello { by },
+            answers: Vec::new(),
+            answers_count: 0,
+            answers_by: None,
+            parts: None,
+            flush: None,
+        }
+    }
+
+    /// Whether the next thing to wait for is room for answers rather than messages.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// When something is to be done without anything happening.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let stage = match &self.stage {
+            Stage::Hello { by } | Stage::Proof { by, .. } => Some(*by),
+            Stage::Open => None,
+        };
+        let parts = self.parts.as_ref().map(|parts| parts.by);
+        let flush = self.flush.map(|(_, by)| by);
+        [stage, self.answers_by, parts, flush].into_iter().flatten().min()
+    }
+
+    /// # Errors
+    /// When the client did not do in time what it had to.
+    pub(super) fn check_deadlines(&mut self, now: Instant) -> Result<(), End> {
+        if let Some((id, by)) = self.flush
+            && by <= now
+        {
+            self.flushed(id, false);
+        }
+        if self.next_deadline().is_some_and(|by| by <= now) { Err(End::Timeout) } else { Ok(()) }
+    }
+
+    /// Bytes of a payload in parts.
+    pub(super) fn parts_bytes(&self) -> usize {
+        self.parts.as_ref().map_or(0, |parts| parts.payload.len())
+    }
+
+    /// Reads and answers what is there, within the bounds of one turn. Answers are gathered, not sent.
+    ///
+    /// # Errors
+    /// When the connection is to end.
+    pub(super) fn read(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+        for _ in 0..TURN_MAX_COUNT {
+            if self.answers.len() >= ANSWERS_MAX_BYTES {
+                return Ok(Turn::More);
+            }
+            let buffer = &mut *context.buffer;
+            let (length, fd) = match socket::receive(&self.socket, buffer) {
+                Ok(Received::Nothing) => return Ok(Turn::Empty),
+                Ok(Received::End) => return Err(End::Closed),
+                Ok(Received::Unfit) => return Err(End::Malformed),
+                Ok(Received::Message(length, fd)) => (length, fd),
+                Err(_) => return Err(End::Failed),
+            };
+            // Borrowed apart from the rest of the context, and given back below.
+            let datagram = std::mem::take(&mut context.buffer);
+            let result = match Message::decode(&datagram[..length]) {
+                Ok(message) => self.handle(message, fd, context),
+                Err(_) => Err(End::Malformed),
+            };
+            context.buffer = datagram;
+            result?;
+        }
+        Ok(Turn::More)
+    }
+
+    fn handle(
+        &mut self,
+        message: Message<'_>,
+        fd: Option<OwnedFd>,
+        context: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let carries = matches!(message, Message::Submit { payload: Carried::Descriptor { .. }, .. });
+        // A payload without its file is answered below; a descriptor that nobody asked for is an attack.
+        if fd.is_some() && !carries {
+            return Err(End::Malformed);
+        }
+        match (&self.stage, message) {
+            (Stage::Hello { by }, Message::Hello { protocol, nonce }) => {
+                let by = *by;
+                self.greet(protocol, nonce, by, context)
+            }
+            (Stage::Proof { nonces, .. }, Message::Proof { proof }) => {
+                let rendezvous = context.rendezvous;
+                if !rendezvous.secret().is_proven(Role::Client, rendezvous.name(), nonces, &proof) {
+                    return Err(End::Secret);
+                }
+                self.stage = Stage::Open;
+                context.counts.clients += 1;
+                self.answer(Reply::Welcome);
+                Ok(())
+            }
+            (Stage::Open, Message::Submit { id, kind, resent, headers, payload }) => {
+                let whole = Whole { id, kind, resent, headers };
+                match payload {
+                    Carried::Inline(bytes) => {
+                        let answer = self.submit(whole, Cow::Borrowed(bytes), context);
+                        self.answer_submission(id, resent, answer, context);
+                    }
+                    Carried::Descriptor { bytes } => {
+                        let answer = self.submit_file(whole, bytes, fd, context);
+                        self.answer_submission(id, resent, answer, context);
+                    }
+                    Carried::Part { total, offset, part } => {
+                        self.take_part(whole, total, offset, part, context)?;
+                    }
+                }
+                Ok(())
+            }
+            (Stage::Open, Message::Flush { id, within_ms }) => {
+                self.flush(id, Duration::from_millis(within_ms).min(FLUSH_MAX), context);
+                Ok(())
+            }
+            (Stage::Open, Message::Ping { id }) => {
+                self.answer(Reply::Pong { id });
+                Ok(())
+            }
+            (Stage::Open, Message::Stats { id }) => {
+                let service = context.service;
+                let of_service = catch_unwind(AssertUnwindSafe(|| service.stats())).unwrap_or_default();
+                let text = context.counts.lines() + &of_service;
+                self.answer(Reply::Stats { id, text: text.as_bytes() });
+                Ok(())
+            }
+            (Stage::Open, Message::Close) => Err(End::Closed),
+            _ => Err(End::Malformed),
+        }
+    }
+
+    fn greet(
+        &mut self,
+        protocol: u16,
+        client: [u8; PROOF_BYTES],
+        by: Instant,
+        context: &Context<'_>,
+    ) -> Result<(), End> {
+        if protocol != PROTOCOL {
+            return Err(End::Protocol);
+        }
+        let nonces = Nonces { client, server: random().map_err(|_| End::Failed)? };
+        let rendezvous = context.rendezvous;
+        let proof = rendezvous.secret().prove(Role::Server, rendezvous.name(), &nonces);
+        self.stage = Stage::Proof { nonces, by };
+        self.answer(Reply::Challenge { nonce: nonces.server, proof });
+        Ok(())
+    }
+
+    fn submit(&self, whole: Whole<'_>, payload: Cow<'_, [u8]>, context: &mut Context<'_>) -> Answer {
+        let bytes = payload.len() as u64;
+        let Whole { id, kind, resent, headers } = whole;
+        let submission = Submission { id, kind, resent, headers, payload, peer: self.peer };
+        let service = context.service;
+        let answer = contain(context, || service.submit(submission));
+        if answer == Answer::Accepted {
+            context.counts.accepted_bytes += bytes;
+        }
+        answer
+    }
+
+    fn admit(
+        &self,
+        kind: u16,
+        headers: Headers<'_>,
+        bytes: u64,
+        context: &mut Context<'_>,
+    ) -> Option<Answer> {
+        let announced = Announced { kind, headers, bytes, peer: self.peer };
+        let service = context.service;
+        catch_unwind(AssertUnwindSafe(|| service.admit(&announced))).unwrap_or_else(|_| {
+            context.counts.panics += 1;
+            Some(Answer::Refused(Reason::Panicked))
+        })
+    }
+
+    fn submit_file(
+        &self,
+        whole: Whole<'_>,
+        bytes: u64,
+        file: Option<OwnedFd>,
+        context: &mut Context<'_>,
+    ) -> Answer {
+        let Some(file) = file else { return Answer::Refused(Reason::Payload) };
+        if let Some(answer) = self.admit(whole.kind, whole.headers, bytes, context) {
+            return answer;
+        }
+        let Ok(payload) = read_sealed(&file, bytes) else { return Answer::Refused(Reason::Payload) };
+        // A process that is forked meanwhile inherits the file, so it is not kept for as long as the service takes.
+        drop(file);
+        self.submit(whole, Cow::Owned(payload), context)
+    }
+
+    fn take_part(
+        &mut self,
+        whole: Whole<'_>,
+        total: u64,
+        offset: u64,
+        part: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let by = context.now + context.options.stalled_max;
+        let mut parts = match self.parts.take() {
+            None if offset == 0 => Parts {
+                id: whole.id,
+                kind: whole.kind,
+                resent: whole.resent,
+                headers: encode_again(whole.headers),
+                total,
+                offset: 0,
+                payload: Vec::new(),
+                answer: self.admit(whole.kind, whole.headers, total, context),
+                by,
+            },
+            Some(parts) if parts.id == whole.id && parts.total == total && parts.offset == offset => parts,
+            // The payload that was begun breaks off with the connection.
+            other => {
+                self.parts = other;
+                return Err(End::Malformed);
+            }
+        };
+        parts.offset += part.len() as u64;
+        parts.by = by;
+        if parts.answer.is_none() {
+            let fits = *context.parts_bytes + part.len() <= context.options.parts_max_bytes;
+            if fits && parts.payload.try_reserve(part.len()).is_ok() {
+                parts.payload.extend_from_slice(part);
+                *context.parts_bytes += part.len();
+            } else {
+                *context.parts_bytes -= parts.payload.len();
+                parts.payload = Vec::new();
+                parts.answer = Some(Answer::NoRoom { retry_after: PARTS_RETRY_AFTER });
+            }
+        }
+        if parts.offset < parts.total {
+            self.parts = Some(parts);
+            return Ok(());
+        }
+        *context.parts_bytes -= parts.payload.len();
+        let Parts { id, kind, resent, payload, answer, .. } = parts;
+        let headers = headers(&parts.headers).unwrap_or_default();
+        let whole = Whole { id, kind, resent, headers };
+        let answer = answer.unwrap_or_else(|| self.submit(whole, Cow::Owned(payload), context));
+        self.answer_submission(id, resent, answer, context);
+        Ok(())
+    }
+
+    fn flush(&mut self, id: u64, within: Duration, context: &mut Context<'_>) {
+        if self.flush.is_some() {
+            // Whoever asks twice did not wait for the first.
+            return self.answer(Reply::Flushed { id, complete: false });
+        }
+        let deadline = context.now + within;
+        self.flush = Some((id, deadline));
+        let flushing = Flushing::new(Arc::clone(context.mailbox), self.id, id);
+        let service = context.service;
+        // The panic drops it, which is an answer.
+        if catch_unwind(AssertUnwindSafe(|| service.flush(deadline, flushing))).is_err() {
+            context.counts.panics += 1;
+        }
+    }
+
+    /// A flush ended, one that is still waited for or not.
+    pub(super) fn flushed(&mut self, id: u64, complete: bool) {
+        if self.flush.is_some_and(|(waited, _)| waited == id) {
+            self.flush = None;
+            self.answer(Reply::Flushed { id, complete });
+        }
+    }
+
+    fn answer_submission(&mut self, id: u64, resent: bool, answer: Answer, context: &mut Context<'_>) {
+        let counts = &mut *context.counts;
+        counts.submitted += 1;
+        counts.resent += u64::from(resent);
+        self.answer(match answer {
+            Answer::Accepted => {
+                counts.accepted += 1;
+                Reply::Accepted { id }
+            }
+            Answer::NoRoom { retry_after } => {
+                counts.no_room += 1;
+                let retry_after_ms = retry_after.as_millis().try_into().unwrap_or(u64::MAX);
+                Reply::NoRoom { id, retry_after_ms }
+            }
+            Answer::Refused(reason) => {
+                counts.refused += 1;
+                Reply::Refused { id, reason }
+            }
+        });
+    }
+
+    fn answer(&mut self, reply: Reply<'_>) {
+        reply.encode(&mut self.answers);
+        self.answers_count += 1;
+    }
+
+    /// Sends the answers that were gathered, if the socket takes them.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub(super) fn write(&mut self, now: Instant, stalled_max: Duration) -> Result<(), End> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        match socket::send(&self.socket, &self.answers, None) {
+            Ok(true) => {
+                self.answers.clear();
+                self.answers_count = 0;
+                self.answers_by = None;
+            }
+            Ok(false) => {
+                self.answers_by.get_or_insert(now + stalled_max);
+            }
+            Err(_) => return Err(End::Closed),
+        }
+        Ok(())
+    }
+
+    /// Says why, as far as there is room for it, and hangs up.
+    pub(super) fn end(mut self, end: End, context: &mut Context<'_>) {
+        let counts = &mut *context.counts;
+        let denied = match end {
+            End::Closed | End::Failed => None,
+            End::Malformed => {
+                counts.malformed += 1;
+                Some(Denied::Malformed)
+            }
+            End::Secret => {
+                counts.denied_secret += 1;
+                Some(Denied::Secret)
+            }
+            End::Protocol => {
+                counts.denied_protocol += 1;
+                Some(Denied::Protocol)
+            }
+            End::Timeout => {
+                counts.timeouts += 1;
+                None
+            }
+        };
+        if self.parts.is_some() {
+            *context.parts_bytes -= self.parts_bytes();
+            counts.broken_off += 1;
+        }
+        let unsaid = self.answers_count;
+        if let Some(denied) = denied {
+            context.service.denied(self.peer, denied);
+            self.answer(Reply::Denied(denied));
+        }
+        if self.write(context.now, Duration::ZERO).is_err() || self.is_writing() {
+            context.counts.answers_lost += unsaid;
+        }
+        socket::hang_up(&self.socket);
+    }
+
+    /// The server stops.
+    pub(super) fn close(mut self, context: &mut Context<'_>) {
+        if let Some((id, _)) = self.flush {
+            self.flushed(id, false);
+        }
+        if matches!(self.stage, Stage::Open) {
+            self.answer(Reply::Closing);
+        }
+        self.end(End::Closed, context);
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What is said of a payload besides its bytes.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    id: u64,
+    kind: u16,
+    resent: bool,
+    headers: Headers<'a>,
+}
+
+fn encode_again(headers: Headers<'_>) -> Vec<u8> {
+    crate::frame::encode_headers(&headers.iter().collect::<Vec<_>>())
+}
+
+/// A panic of the service is an answer.
+fn contain(context: &mut Context<'_>, call: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        context.counts.panics += 1;
+        Answer::Refused(Reason::Panicked)
+    })
+}

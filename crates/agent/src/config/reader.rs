@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&str) -> Result<T, Why>,
     ) -> T {
         let mut value = None;
-        self.read(setting, true, &mut |text| Ok(value = Some(parse(text)?)));
+        self.read(setting, true, &mut |text| parse(text).map(|parsed| value = Some(parsed)));
         value.expect("the table's defaults are valid")
     }
 
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         parse: impl Fn(&str) -> Result<T, Why>,
     ) -> Option<T> {
         let mut value = None;
-        self.read(setting, false, &mut |text| Ok(value = Some(parse(text)?)));
+        self.read(setting, false, &mut |text| parse(text).map(|parsed| value = Some(parsed)));
         value
     }
 

@@ -13,6 +13,7 @@ use crate::intake::job::JobTask;
 use crate::intake::labels::Labels;
 use crate::intake::server::{Accepting, Server};
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
+use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::logs::{Follower, Logs, ProgramOutput};
 use crate::microvm::{self, Hooks};
@@ -227,6 +228,7 @@ impl Bound {
             flush_period: config.flush_period,
             counting_bytes: settings::counting_bytes(&config),
         };
+        let linger = Arc::new(Linger::default());
         let dogstatsd = Arc::new(DogStatsD::new(
             settings::dogstatsd(&config),
             &books,
@@ -234,6 +236,7 @@ impl Bound {
             forwarder.clone(),
             Arc::clone(&say),
             sockets.books(),
+            Arc::clone(&linger),
         ));
         let egress = Arc::new(Egress::new(
             egress,
@@ -266,6 +269,7 @@ impl Bound {
             transports: states.flatten().map(Arc::clone).collect(),
             started: std::time::Instant::now(),
             draining: false.into(),
+            linger: Arc::clone(&linger),
         });
 
         let flush = Flush {
@@ -316,6 +320,7 @@ impl Bound {
             permits: Arc::new(Semaphore::new(places)),
             connections,
             say: Arc::clone(&say),
+            linger: Arc::clone(&linger),
         };
         if tcp.is_some() || unix.is_some() || logs_input.is_some() {
             let (to_intake, connections) = server::hand_over();
@@ -383,7 +388,11 @@ fn push_hooks(
     let (connections, served) = server::hand_over();
     stack.push("hooks", LIGHT_SHARE, |close| server::connections(served, close));
     let permits = Arc::new(Semaphore::new(HOOK_CONNECTIONS_MAX));
-    Some((hooks, Listener::new(bound), Accepting { permits, connections, say: Arc::clone(say) }))
+    Some((
+        hooks,
+        Listener::new(bound),
+        Accepting { permits, connections, say: Arc::clone(say), linger: Arc::default() },
+    ))
 }
 
 /// Who gets the platform's tags.
@@ -394,7 +403,7 @@ struct Tagged {
     enhanced: Option<Arc<Enhanced>>,
 }
 
-/// Completes the platform's tags beside everything else; a stop does not wait for the look-up.
+/// Completes the platform's tags beside everything else; a stop waits for the look-up no longer than one request.
 fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, tagged: Tagged) {
     let (platform, face) = (config.platform, config.face);
     let (host, identity) = (config.metadata_host.clone(), config.identity.clone());
@@ -416,9 +425,14 @@ fn push_labels(stack: &mut Stack, config: &Config, strings: SharedStrings, tagge
         return;
     }
     stack.push("metadata", LIGHT_SHARE, move |close: Close| async move {
+        // A program that is gone at once is as well tagged as others, where the server answers as usual.
+        let cut = async {
+            close.stop_begun().await;
+            tokio::time::sleep(platform::metadata::REQUEST_TIMEOUT).await;
+        };
         let metadata = tokio::select! {
             metadata = platform::metadata::fetch(&host) => metadata,
-            () = close.stop_begun() => Metadata::default(),
+            () = cut => Metadata::default(),
         };
         set(&metadata);
         close.requested().await;
@@ -477,6 +491,7 @@ impl Running {
 
     /// A wrapped program ended with this exit code.
     pub fn program_ended(&self, exit_code: u8) {
+        self.intake.linger.nobody_sends();
         if let Some(enhanced) = &self.enhanced {
             enhanced.child_ended(exit_code);
         }

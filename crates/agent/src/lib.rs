@@ -15,6 +15,7 @@ mod enhanced;
 mod flush;
 pub mod forward;
 mod intake;
+mod linger;
 pub mod logging;
 mod logs;
 mod microvm;

@@ -47,6 +47,22 @@ impl Packer {
         tokio::task::spawn_blocking(move || (self.pack(&bytes, packing), bytes, self)).await
     }
 
+    /// The same of what `make` makes, on that thread too.
+    ///
+    /// # Errors
+    /// When making or packing panicked.
+    pub(crate) async fn make_aside(
+        mut self,
+        make: impl FnOnce() -> Vec<u8> + Send + 'static,
+        packing: Packing,
+    ) -> Result<(Option<Packed>, Vec<u8>, Self), tokio::task::JoinError> {
+        let work = move || {
+            let bytes = make();
+            (self.pack(&bytes, packing), bytes, self)
+        };
+        tokio::task::spawn_blocking(work).await
+    }
+
     /// The packed form in memory of just its size, for it may wait in a queue for long; `None` for what is
     /// sent as it is, be it because it cannot be compressed: data is never lost for it (losses.md L11).
     pub(crate) fn pack(&mut self, bytes: &[u8], packing: Packing) -> Option<Packed> {

@@ -25,6 +25,9 @@ pub(crate) struct Parcel {
     pub(crate) advice: &'static str,
 }
 
+/// Makes the body of a batch, where it is more than one entry after the other.
+pub(crate) type Wrap = Arc<dyn Fn(&Batch) -> Vec<u8> + Send + Sync>;
+
 /// Packs and submits.
 #[derive(Debug)]
 pub(crate) struct Shipper {
@@ -35,29 +38,30 @@ pub(crate) struct Shipper {
 }
 
 impl Shipper {
-    /// Packs and submits a batch, in halves where it is too big for the intake. `wrap` makes the body, where it is
-    /// more than one entry after the other.
-    pub(crate) async fn ship(
-        &self,
-        parcel: &Parcel,
-        batch: Batch,
-        receipt: Receipt,
-        wrap: Option<impl Fn(&Batch) -> Vec<u8>>,
-    ) {
+    /// Packs and submits a batch, in halves where it is too big for the intake.
+    pub(crate) async fn ship(&self, parcel: &Parcel, batch: Batch, receipt: Receipt, wrap: Option<Wrap>) {
         let mut waiting = vec![(batch, receipt)];
         let mut packer = Packer::default();
-        while let Some((mut batch, mut receipt)) = waiting.pop() {
-            let bytes = match &wrap {
-                Some(wrap) => wrap(&batch),
-                None => std::mem::take(&mut batch.bytes),
+        while let Some((batch, mut receipt)) = waiting.pop() {
+            let used = std::mem::take(&mut packer);
+            let mut batch = Arc::new(batch);
+            let made = match &wrap {
+                Some(wrap) => {
+                    let (wrap, theirs) = (Arc::clone(wrap), Arc::clone(&batch));
+                    used.make_aside(move || wrap(&theirs), self.packing).await
+                }
+                None => {
+                    let bytes = Arc::get_mut(&mut batch).map(|batch| std::mem::take(&mut batch.bytes));
+                    used.pack_aside(bytes.unwrap_or_default(), self.packing).await
+                }
             };
-            let unpacked = bytes.len();
-            let Ok((packed, bytes, used)) = std::mem::take(&mut packer).pack_aside(bytes, self.packing).await
-            else {
+            // The other half of it ended with that work.
+            let (Ok((packed, bytes, used)), Some(mut batch)) = (made, Arc::into_inner(batch)) else {
                 receipt.dropped(Why::Panicked);
                 continue;
             };
             packer = used;
+            let unpacked = bytes.len();
             let sent_bytes = packed.as_ref().map_or(unpacked, |(packed, _)| packed.len());
             if unpacked > parcel.bytes_max || sent_bytes > parcel.packed_max {
                 if wrap.is_none() {

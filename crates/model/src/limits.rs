@@ -74,7 +74,7 @@ pub const METRICS_QUEUE_MEMORY_PERCENT: usize = 20;
 /// Share of the room, in percent, that events, and as much again that service checks may take.
 pub const EVENTS_MEMORY_PERCENT: usize = 2;
 /// Share of the room, in percent, that logs may take: what waits for its request, and requests that wait.
-pub const LOGS_MEMORY_PERCENT: usize = 50;
+pub const LOGS_MEMORY_PERCENT: usize = 70;
 /// Share of the room, in percent, that requests with logs may take while they wait for the backend; the oldest give way.
 pub const LOGS_QUEUE_MEMORY_PERCENT: usize = 25;
 /// Share of the room, in percent, that proxied requests may take.

@@ -69,7 +69,7 @@ impl Scripted {
         let (to_intake, connections) = server::hand_over();
         running.stack.push("scripted intake", INTAKE_SHARE, |close| server::connections(connections, close));
         let (permits, say) = (Arc::new(Semaphore::new(8)), Arc::default());
-        let accepting = Accepting { permits, connections: to_intake, say };
+        let accepting = Accepting { permits, connections: to_intake, say, linger: Arc::default() };
         let listener = Listener::new(Self { name, accepts: accepts.into() });
         let server = Server::Intake(Arc::clone(&running.intake));
         listener.push("scripted listener", &mut running.stack, server, accepting);
@@ -196,7 +196,8 @@ async fn l54_buckets_wait_for_the_platforms_tags() {
     let (forwarder, sender) = forward::forwarder(&forward_settings, Arc::new(client)).expect("an endpoint");
     let budget = Budget::new(forward_settings.memory_bytes);
     let settings = settings::dogstatsd(&config);
-    let dogstatsd = DogStatsD::new(settings, &books, budget, forwarder, Arc::default(), Vec::new());
+    let dogstatsd =
+        DogStatsD::new(settings, &books, budget, forwarder, Arc::default(), Vec::new(), Arc::default());
     let dogstatsd = Arc::new(dogstatsd);
     let line = (&b"job.runs:1|c"[..], false);
     dogstatsd.take(std::iter::once(line), Default::default(), &mut Default::default());

@@ -50,7 +50,7 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
     let receiver = receiver(reader, bind_address, face);
     let logs = logs::read(reader, strings, detection.platform);
     let config = Config {
-        dogstatsd: dogstatsd::read(reader, bind, &receiver, &identity, detection.platform),
+        dogstatsd: dogstatsd::read(reader, bind, &receiver, &identity, detection.platform, face),
         microvm: microvm::read(reader, detection.platform, face),
         enhanced_metrics: reader.boolean(&table::DD_ENHANCED_METRICS_ENABLED),
         face,

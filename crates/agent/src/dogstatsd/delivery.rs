@@ -3,7 +3,7 @@
 use super::{DogStatsD, Hot, seconds};
 use crate::clock;
 use crate::forward::Kind;
-use crate::shipping::Parcel;
+use crate::shipping::{Parcel, Wrap};
 use lifecycle::Close;
 use model::limits::{
     SERIES_BATCH_MAX_BYTES, SERIES_PACKED_MAX_BYTES, SKETCH_BATCH_MAX_BYTES, SKETCH_PACKED_MAX_BYTES,
@@ -241,7 +241,10 @@ impl DogStatsD {
 
     /// Packs and submits a batch.
     async fn send_batch(&self, form: &Form, batch: Batch, receipt: Receipt) {
-        let wrap = form.wrap.map(|wrap| move |batch: &Batch| wrap(batch, &self.surroundings()));
+        let wrap = form.wrap.map(|wrap| {
+            let around = self.surroundings();
+            Arc::new(move |batch: &Batch| wrap(batch, &around)) as Wrap
+        });
         self.shipper.ship(&form.parcel, batch, receipt, wrap).await;
     }
 

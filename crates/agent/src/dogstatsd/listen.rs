@@ -25,9 +25,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// A receive buffer of at least this much is deep.
 const DEEP_BUFFER_BYTES: usize = 1024 * 1024;
-/// After the stop began, a socket is read until nothing has come for this long …
-const LINGER: Duration = Duration::from_millis(10);
-/// … and no longer than this in all: clients that keep sending do not keep the stop waiting.
+/// After the stop began, a socket is read until nothing has come for a while ([`crate::linger::Linger`]), and no longer
+/// than this in all: clients that keep sending do not keep the stop waiting.
 const LINGER_MAX: Duration = Duration::from_millis(100);
 /// Pause after an error that may pass.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -97,7 +96,10 @@ pub(crate) async fn datagrams<D: Datagrams + Sync>(
     while Instant::now() < end {
         match listening.receive(&socket, &mut packets) {
             Ok(0) | Err(_) => {
-                if matches!(timeout(LINGER, socket.readable()).await, Ok(Ok(()))) {
+                if matches!(
+                    timeout(listening.dogstatsd.linger.silence(), socket.readable()).await,
+                    Ok(Ok(()))
+                ) {
                     continue;
                 }
                 if asked {
@@ -183,10 +185,12 @@ pub(crate) async fn frames<S: AsyncRead + Unpin + Send>(
                     continue;
                 }
             },
-            Some(end) if Instant::now() < end => match timeout(LINGER, frames.next()).await {
-                Ok(frame) => frame,
-                Err(_) => return,
-            },
+            Some(end) if Instant::now() < end => {
+                match timeout(dogstatsd.linger.silence(), frames.next()).await {
+                    Ok(frame) => frame,
+                    Err(_) => return,
+                }
+            }
             Some(_) => return,
         };
         let mut tally = Tally::default();

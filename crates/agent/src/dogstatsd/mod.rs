@@ -18,6 +18,7 @@ pub(crate) use own::OwnSample;
 
 use crate::clock;
 use crate::forward::Forwarder;
+use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::packing::Packing;
 use crate::room::{Budget, Room};
@@ -75,6 +76,8 @@ pub(crate) struct DogStatsD {
     proxied: Arc<TransportBook>,
     /// Set with the platform's tags.
     tagged: SetOnce<()>,
+    /// How long sockets are read on once a stop began.
+    linger: Arc<Linger>,
 }
 
 /// What a sample touches.
@@ -175,6 +178,7 @@ impl DogStatsD {
         forwarder: Forwarder,
         say: Arc<SayOnce>,
         transports: Vec<Arc<TransportBook>>,
+        linger: Arc<Linger>,
     ) -> Self {
         let now_ns = clock::unix_nanos();
         let hostname = settings.metrics.hostname.clone();
@@ -212,6 +216,7 @@ impl DogStatsD {
             transports,
             proxied: Arc::new(TransportBook::new(proxied)),
             tagged: SetOnce::new(),
+            linger,
         }
     }
 

@@ -47,6 +47,7 @@ impl Instance {
             forwarder,
             Arc::default(),
             Vec::new(),
+            Arc::default(),
         ));
         let mut told = EnhancedSettings::new(config.platform, face, true, &strings);
         told.root = root.to_owned();

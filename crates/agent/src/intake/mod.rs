@@ -23,6 +23,7 @@ pub(crate) use status::labels as labels_text;
 
 use crate::dogstatsd::DogStatsD;
 use crate::forward::client::HttpClient;
+use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::logs::Logs;
 use crate::room::Budget;
@@ -82,6 +83,8 @@ pub(crate) struct Intake {
     pub(crate) transports: Vec<Arc<TransportState>>,
     pub(crate) started: Instant,
     pub(crate) draining: AtomicBool,
+    /// How long connections are read on once a stop began.
+    pub(crate) linger: Arc<Linger>,
 }
 
 impl std::fmt::Debug for Intake {

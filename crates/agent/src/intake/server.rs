@@ -3,6 +3,7 @@
 use super::Intake;
 use super::door::{Body, Reason, Refusal};
 use super::routes::Route;
+use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::microvm::{self, Hooks};
 use crate::transport::{Transport, TransportName, is_listener_dead};
@@ -27,14 +28,10 @@ use tokio::time::{Instant, sleep, timeout};
 /// Pause after an accept error that may pass, such as no descriptors (losses.md L10): first, and at most.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// After the stop began, a listener goes on until none has come for this long: connections
-/// that the kernel had already taken are served, not reset.
-const ACCEPT_LINGER: Duration = Duration::from_millis(10);
-/// … and no longer than this in all: clients that keep coming do not keep the stop waiting.
+/// After the stop began, a listener goes on until none has come for a while ([`Linger`]): connections
+/// that the kernel had already taken are served, not reset. No longer than this in all: clients that keep coming
+/// do not keep the stop waiting.
 const ACCEPT_LINGER_MAX: Duration = Duration::from_millis(100);
-/// After the stop began, an idle connection is read for this long: a request that the kernel
-/// had already taken is served, not reset.
-const IDLE_LINGER: Duration = Duration::from_millis(10);
 /// A request's head may take this many times the body's time; idle connections count as waiting for a head.
 const HEAD_TIMEOUT_FACTOR: u32 = 6;
 /// Accepted connections that wait to be served.
@@ -84,6 +81,8 @@ pub(crate) struct Accepting {
     pub(crate) connections: mpsc::Sender<Connection>,
     /// For what goes wrong.
     pub(crate) say: Arc<SayOnce>,
+    /// How long it goes on after the stop began.
+    pub(crate) linger: Arc<Linger>,
 }
 
 /// One accept loop; `serve` makes what a connection does. Returns when it was asked to close and the kernel's
@@ -99,7 +98,7 @@ pub(crate) async fn listen<T, S, C>(
     S: Fn(T::Stream, Close) -> C + Send + Sync + 'static,
     C: Future<Output = ()> + Send + 'static,
 {
-    let Accepting { permits, connections, say } = accepting;
+    let Accepting { permits, connections, say, linger } = accepting;
     let connection = |stream, permit| {
         let guard = Open::new(&state, permit);
         let served = serve(stream, close.clone());
@@ -147,7 +146,7 @@ pub(crate) async fn listen<T, S, C>(
     // What the kernel took before the stop is served.
     let end = Instant::now() + ACCEPT_LINGER_MAX;
     while Instant::now() < end {
-        let Ok(Ok(stream)) = timeout(ACCEPT_LINGER, transport.accept()).await else { break };
+        let Ok(Ok(stream)) = timeout(linger.silence(), transport.accept()).await else { break };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
         if connections.send(connection(stream, permit)).await.is_err() {
             break;
@@ -227,10 +226,15 @@ pub(crate) async fn serve(stream: Box<dyn Duplex>, server: Server, stopping: Clo
         result = connection.as_mut() => return note(result),
         () = stopping.stop_begun() => {}
     }
+    let linger = match &server {
+        Server::Intake(intake) => intake.linger.silence(),
+        Server::Hooks(_) => Linger::default().silence(),
+    };
     tokio::select! {
         biased;
         result = connection.as_mut() => return note(result),
-        () = sleep(IDLE_LINGER) => {}
+        // A request that the kernel had already taken is served, not reset.
+        () = sleep(linger) => {}
     }
     connection.as_mut().graceful_shutdown();
     note(connection.await);

@@ -6,6 +6,7 @@
 //! One stage ([`Logs::run`]) takes batches out.
 
 mod files;
+mod held;
 mod input;
 mod program;
 mod stream;
@@ -19,7 +20,7 @@ use crate::forward::{Forwarder, Kind};
 use crate::logging::SayOnce;
 use crate::packing::Packing;
 use crate::room::{Budget, Room};
-use crate::shipping::{Parcel, Shipper};
+use crate::shipping::{Parcel, Shipper, Wrap};
 use lifecycle::Close;
 use model::limits::{LOG_BATCH_MAX_BYTES, LOG_BATCH_MAX_COUNT};
 use model::{Books, Receipt, Signal, Why};
@@ -30,7 +31,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, SetOnce};
-use wire::intake::logs;
 
 /// Room that the outbox takes, or gives back, at one time.
 const ROOM_STEP_BYTES: usize = 256 * 1024;
@@ -70,7 +70,7 @@ pub(crate) struct LogsSettings {
 /// Everything from a stream of bytes to the forwarder.
 #[derive(Debug)]
 pub(crate) struct Logs {
-    pub(crate) settings: LogsSettings,
+    pub(crate) settings: Arc<LogsSettings>,
     hot: Mutex<Hot>,
     /// Streams whose last lines may wait for the next one.
     streams: Mutex<Vec<Arc<LogStream>>>,
@@ -134,7 +134,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// Adds one, open, as `wire::intake::logs::encode` writes it.
+    /// Adds one, as [`held`] has it or open, as `wire::intake::logs::encode` writes it.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
@@ -154,7 +154,7 @@ impl Logs {
             points: LOG_BATCH_MAX_COUNT,
         };
         Self {
-            settings,
+            settings: Arc::new(settings),
             hot: Mutex::new(Hot {
                 outbox: Outbox::new(bounds),
                 receipt: books.accept(Signal::Logs, 0),
@@ -317,12 +317,8 @@ impl Logs {
 
     /// Sends full batches, or with `all` whatever there is.
     async fn send(&self, all: bool, shipper: &Shipper) {
-        let tags = self.tags.get().map(String::as_str).unwrap_or_default();
-        let wrap = |batch: &Batch| {
-            let mut body = Vec::with_capacity(batch.bytes.len() + count(batch) * (tags.len() + 4) + 2);
-            logs::payload(batch.entries(), tags, &mut body);
-            body
-        };
+        let (tags, settings) = (self.tags.get().cloned().unwrap_or_default(), Arc::clone(&self.settings));
+        let wrap: Wrap = Arc::new(move |batch: &Batch| held::body(batch, &tags, &settings));
         loop {
             let (batch, receipt) = {
                 let mut hot = self.lock();
@@ -333,7 +329,7 @@ impl Logs {
                 hot.room.shrink_to(needed);
                 (batch, receipt)
             };
-            shipper.ship(&PARCEL, batch, receipt, Some(wrap)).await;
+            shipper.ship(&PARCEL, batch, receipt, Some(Arc::clone(&wrap))).await;
         }
     }
 }

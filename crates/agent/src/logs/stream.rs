@@ -1,13 +1,12 @@
 //! One stream of bytes whose lines are logs.
 
-use super::{Encoded, Logs};
+use super::{Encoded, Logs, held};
 use crate::clock;
 use model::log::{Log, LogStatus};
 use pipeline::logs::{Message, Stream, Verdict};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wire::intake::logs;
 use wire::logs::lift;
 
 /// Nanoseconds of a millisecond.
@@ -135,6 +134,6 @@ impl LogStream {
             trace_id: said.trace_id,
             span_id: said.span_id,
         };
-        encoded.push(|out| logs::encode(&log, out));
+        encoded.push(|out| held::hold(&log, settings, out));
     }
 }

@@ -61,6 +61,16 @@ pub(crate) fn member(name: &[u8], value: &str, out: &mut Vec<u8>) {
 /// Appends the body of one request to `/api/v2/logs`: an array of what [`encode`] wrote, each closed after `tags`, which
 /// follow its own.
 pub fn payload<'a>(entries: impl Iterator<Item = &'a [u8]>, tags: &str, out: &mut Vec<u8>) {
+    payload_of(entries, tags, &mut |entry, out| out.extend_from_slice(entry), out);
+}
+
+/// The same of entries that `write` makes what [`encode`] writes.
+pub fn payload_of<'a>(
+    entries: impl Iterator<Item = &'a [u8]>,
+    tags: &str,
+    write: &mut dyn FnMut(&'a [u8], &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
     let mut end = Vec::with_capacity(tags.len() + 3);
     if !tags.is_empty() {
         end.push(b',');
@@ -72,9 +82,9 @@ pub fn payload<'a>(entries: impl Iterator<Item = &'a [u8]>, tags: &str, out: &mu
         if place > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(entry);
+        write(entry, out);
         // A quote after the colon is the one that opens the tags: one within them is escaped.
-        let no_own_tags = entry.ends_with(b":\"");
+        let no_own_tags = out.ends_with(b":\"");
         out.extend_from_slice(if no_own_tags { end.strip_prefix(b",").unwrap_or(&end) } else { &end });
     }
     out.push(b']');

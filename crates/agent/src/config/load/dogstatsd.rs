@@ -5,7 +5,7 @@ use super::super::reader::Reader;
 use super::super::table::{self, Setting};
 use super::super::{Identity, Receiver, parse};
 use super::{Bind, port};
-use crate::platform::Platform;
+use crate::platform::{Face, Platform};
 use pipeline::metrics::{Aggregates, MetricsConfig};
 use std::net::SocketAddr;
 
@@ -15,6 +15,7 @@ pub(super) fn read(
     receiver: &Receiver,
     identity: &Identity,
     platform: Platform,
+    face: Face,
 ) -> DogStatsD {
     let settings = DogStatsD {
         enabled: reader.boolean(&table::DD_USE_DOGSTATSD),
@@ -25,7 +26,7 @@ pub(super) fn read(
         datagram_max_bytes: reader.bytes(&table::DD_DOGSTATSD_BUFFER_SIZE),
         receive_buffer_bytes: Some(reader.bytes(&table::DD_DOGSTATSD_SO_RCVBUF)).filter(|bytes| *bytes > 0),
         eol_required: eol_required(reader),
-        metrics: metrics(reader, identity, platform),
+        metrics: metrics(reader, identity, platform, face),
         instance_tag: instance_tag(reader, identity),
     };
     if settings.enabled {
@@ -83,7 +84,11 @@ fn conflicts(reader: &mut Reader<'_>, settings: &DogStatsD, receiver: &Receiver)
     }
 }
 
-fn metrics(reader: &mut Reader<'_>, identity: &Identity, platform: Platform) -> MetricsConfig {
+fn metrics(reader: &mut Reader<'_>, identity: &Identity, platform: Platform, face: Face) -> MetricsConfig {
+    // The wrapper's are in lower case on everything (`facts/platforms.md` §3.2).
+    let unified = |said: &Option<String>| {
+        said.as_ref().map(|said| if face == Face::Agent { said.clone() } else { said.to_lowercase() })
+    };
     let names = |reader: &mut Reader<'_>, setting: &'static Setting| {
         reader.optional(setting, parse::word_list).unwrap_or_default()
     };
@@ -104,9 +109,9 @@ fn metrics(reader: &mut Reader<'_>, identity: &Identity, platform: Platform) -> 
         copy_to_distribution: reader.boolean(&table::DD_HISTOGRAM_COPY_TO_DISTRIBUTION),
         copy_prefix: reader.text(&table::DD_HISTOGRAM_COPY_TO_DISTRIBUTION_PREFIX).unwrap_or_default(),
         tags: tags(reader, identity),
-        env: identity.env.clone(),
-        service: identity.service.clone(),
-        version: identity.version.clone(),
+        env: unified(&identity.env),
+        service: unified(&identity.service),
+        version: unified(&identity.version),
         hostname: identity.hostname.clone(),
         instance_tag: None,
         origin: platform.metric_origin(),

@@ -128,3 +128,14 @@ fn a_stop_takes_a_second_less_than_the_platform_gives() {
     assert_eq!(timeout(&[("WEBSITE_STACK", "NODE"), ("WEBSITES_SHUTDOWN_TIMEOUT", "120")]), 119);
     assert_eq!(timeout(&[("CONTAINER_APP_NAME", "a"), ("LASTLIGHT_STOP_TIMEOUT", "3s")]), 3);
 }
+
+#[test]
+fn around_a_program_the_unified_tags_of_metrics_are_in_lower_case_too() {
+    let pairs = [("DD_ENV", "Prod"), ("DD_SERVICE", "Shop"), ("DD_VERSION", "V1")];
+    let tags = |face| {
+        let metrics = loaded(&pairs, face).dogstatsd.metrics;
+        [metrics.env, metrics.service, metrics.version].map(Option::unwrap)
+    };
+    assert_eq!(tags(Face::Entrypoint), ["prod", "shop", "v1"]);
+    assert_eq!(tags(Face::Agent), ["Prod", "Shop", "V1"]);
+}

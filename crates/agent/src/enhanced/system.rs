@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Where cgroups are, below the root.
 const CGROUPS: &str = "sys/fs/cgroup";
+/// What such a file has as a rule.
+const FILE_USUAL_BYTES: usize = 4 * 1024;
 /// Most bytes of a file that are read; real ones have some dozen, `/proc/stat` of a big machine some thousand.
 const FILE_MAX_BYTES: u64 = 256 * 1024;
 /// A limit of version 1 from here on means that there is none: it is the greatest number of pages.
@@ -141,7 +143,8 @@ impl System {
 
 /// The text of a file, if there is one.
 fn text(path: &Path) -> Option<String> {
-    let mut text = String::new();
+    // Room from the start: else it is read in pieces of 32 bytes first.
+    let mut text = String::with_capacity(FILE_USUAL_BYTES);
     File::open(path).ok()?.take(FILE_MAX_BYTES).read_to_string(&mut text).ok()?;
     Some(text)
 }

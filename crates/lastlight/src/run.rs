@@ -92,10 +92,10 @@ pub(crate) fn wrap(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     for (name, value) in edits.unwrap_or_default() {
         command.env(name, value);
     }
-    let agent = guarded(Agent::prepare).flatten();
     let mut options = Options::default();
+    let config = guarded(load).flatten().inspect(|config| supervise(config, &mut options));
+    let agent = config.and_then(|config| guarded(|| Agent::prepare(config)).flatten());
     if let Some(agent) = &agent {
-        agent.supervise(&mut options);
         agent.capture(&mut command);
     }
     let supervisor = match prepared.spawn(command, options) {
@@ -140,28 +140,34 @@ fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).inspect_err(crashed).ok()
 }
 
+/// The settings; said what is wrong with them, where there are none.
+fn load() -> Option<Config> {
+    Config::load_for(&Environment, Face::Entrypoint, &Probe::of_this_system())
+        .inspect_err(|errors| {
+            say!("lastlight: wrong settings; the program runs without its agent:\n{errors}");
+        })
+        .ok()
+}
+
+/// How the program is looked after, with an agent or without.
+fn supervise(config: &Config, options: &mut Options) {
+    options.kill_after = config.kill_after;
+    options.subreaper = config.subreaper;
+    options.term_signals.extend(signal(&config.stop_signal));
+}
+
 /// An agent with its sockets, before there are threads.
 struct Agent {
     runtime: Runtime,
     bound: Bound,
     output: Option<ProgramOutput>,
     stop_timeout: Duration,
-    kill_after: Option<Duration>,
-    stop_signal: Option<Signal>,
-    subreaper: bool,
     is_silent: bool,
 }
 
 impl Agent {
     /// Says why, where there is none.
-    fn prepare() -> Option<Self> {
-        let config = match Config::load_for(&Environment, Face::Entrypoint, &Probe::of_this_system()) {
-            Ok(config) => config,
-            Err(errors) => {
-                say!("lastlight: wrong settings; the program runs without its agent:\n{errors}");
-                return None;
-            }
-        };
+    fn prepare(config: Config) -> Option<Self> {
         agent::logging::install(config.log_level);
         if let Err(error) = config.require_api_key() {
             say!("lastlight: {error}; the program runs, and nothing of it is sent");
@@ -170,9 +176,7 @@ impl Agent {
         for warning in &config.warnings {
             log::warn!("{warning}");
         }
-        let (stop_timeout, kill_after) = (config.stop_timeout, config.kill_after);
-        let stop_signal = signal(&config.stop_signal);
-        let subreaper = config.subreaper;
+        let stop_timeout = config.stop_timeout;
         let is_silent = config.log_level == log::LevelFilter::Off;
         // Everything on one thread, which does not exist yet.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -188,28 +192,13 @@ impl Agent {
         match bound {
             Ok((runtime, bound)) => {
                 let output = bound.output();
-                Some(Self {
-                    runtime,
-                    bound,
-                    output,
-                    stop_timeout,
-                    kill_after,
-                    stop_signal,
-                    subreaper,
-                    is_silent,
-                })
+                Some(Self { runtime, bound, output, stop_timeout, is_silent })
             }
             Err(error) => {
                 say!("lastlight: the agent cannot start; the program runs without it: {error}");
                 None
             }
         }
-    }
-
-    fn supervise(&self, options: &mut Options) {
-        options.kill_after = self.kill_after;
-        options.subreaper = self.subreaper;
-        options.term_signals.extend(self.stop_signal);
     }
 
     fn capture(&self, command: &mut Command) {
@@ -223,7 +212,7 @@ impl Agent {
 
     /// Starts what may wait.
     fn start(self) -> Watch {
-        let Self { runtime, bound, output, stop_timeout, is_silent, .. } = self;
+        let Self { runtime, bound, output, stop_timeout, is_silent } = self;
         let embedded = Embedded::start(runtime, bound, Arc::new(Environment))
             .inspect_err(|error| {
                 say!("lastlight: the agent cannot start; the program runs without it: {error}");
@@ -284,4 +273,30 @@ fn signal(name: &str) -> Option<Signal> {
         "sigwinch" => Signal::WINCH,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent::config::source::Fixed;
+
+    #[test]
+    fn a_crash_of_the_agent_is_no_agent_and_nothing_more() {
+        assert_eq!(guarded(|| 7), Some(7));
+        assert_eq!(guarded(|| -> u8 { panic!("a bug") }), None);
+    }
+
+    #[test]
+    fn the_program_is_looked_after_as_asked_with_a_key_or_without() {
+        let strings = Fixed::from_iter([
+            ("LASTLIGHT_KILL_AFTER", "3s"),
+            ("LASTLIGHT_SUBREAPER", "true"),
+            ("LASTLIGHT_STOP_SIGNAL", "SIGQUIT"),
+        ]);
+        let config = Config::load_for(&strings, Face::Entrypoint, &Probe::default()).unwrap();
+        let mut options = Options::default();
+        supervise(&config, &mut options);
+        assert_eq!((options.kill_after, options.subreaper), (Some(Duration::from_secs(3)), true));
+        assert_eq!(options.term_signals, [Signal::TERM, Signal::QUIT]);
+    }
 }

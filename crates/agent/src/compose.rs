@@ -16,7 +16,7 @@ use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::logs::{Follower, Logs, ProgramOutput};
-use crate::microvm::{self, Hooks};
+use crate::microvm::{self, Hook, Hooks};
 use crate::platform::{self, Face, Metadata};
 use crate::report::Report;
 use crate::room::Budget;
@@ -283,7 +283,7 @@ impl Bound {
             Arc::clone(&dogstatsd),
         );
         let mut stack = Stack::default();
-        let hooks = push_hooks(&mut stack, &config, hooks, &flush, &say);
+        let hooks = push_hooks(&mut stack, &config, hooks, &flush, enhanced.as_ref(), &say);
         stack.push("forward", FORWARD_SHARE, |close| sender.run(close));
         stack.push("batch", LIGHT_SHARE, |close| egress.run(close));
         let (hearing, heard) = mpsc::channel(1);
@@ -380,10 +380,17 @@ fn push_hooks(
     config: &Config,
     bound: Option<Tcp>,
     flush: &Flush,
+    enhanced: Option<&Arc<Enhanced>>,
     say: &Arc<SayOnce>,
 ) -> Option<(Arc<Hooks>, Listener<Tcp>, Accepting)> {
     let (bound, settings) = (bound?, config.microvm.clone()?);
-    let tell = Box::new(|hook, machine: Option<&str>| log::debug!("MicroVM {machine:?}: {hook:?}"));
+    let enhanced = enhanced.cloned();
+    let tell = Box::new(move |hook: Hook, machine: Option<&str>| {
+        log::debug!("MicroVM {machine:?}: {hook:?}");
+        if let (Some(enhanced), Some(event)) = (&enhanced, hook.name()) {
+            enhanced.microvm(event);
+        }
+    });
     let hooks = Arc::new(Hooks::new(settings, flush.clone(), config.stop_timeout, tell));
     let (connections, served) = server::hand_over();
     stack.push("hooks", LIGHT_SHARE, |close| server::connections(served, close));

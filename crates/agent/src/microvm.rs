@@ -69,6 +69,17 @@ impl Hook {
         })
     }
 
+    /// What enhanced metrics call it; none for a question.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Launch => Some("launch"),
+            Self::Resume => Some("resume"),
+            Self::Suspend => Some("suspend"),
+            Self::Terminate => Some("terminate"),
+            Self::Ready | Self::Validate => None,
+        }
+    }
+
     /// Whether it is a question, to which no telemetry belongs.
     fn is_question(self) -> bool {
         matches!(self, Self::Ready | Self::Validate)

@@ -93,6 +93,14 @@ impl Enhanced {
         self.exit_code.set(exit_code).ok();
     }
 
+    /// What the platform of a MicroVM says happens to it, such as `suspend`.
+    pub(crate) fn microvm(&self, event: &str) {
+        let (name, tags) = (format!("aws.lambda.microvm.enhanced.{event}"), joined(&self.settings.tags));
+        let sample =
+            OwnSample { name: &name, metric_type: MetricType::Distribution, value: 1.0, tags: &tags };
+        self.dogstatsd.take_own(&[sample]);
+    }
+
     /// Runs as a stage. The last samples are taken as soon as the stop begins, so that they leave with the flush that
     /// follows the end of the listeners.
     pub(crate) async fn run(self: Arc<Self>, close: Close) {
@@ -177,12 +185,9 @@ struct Teller {
 
 impl Teller {
     fn new(plan: Plan, tags: &[String], instance: Option<&String>) -> Self {
-        // A comma would end the tag.
-        let clean = |tag: &str| tag.replace([',', '\n', '|'], "_");
-        let tags: Vec<String> = tags.iter().map(|tag| clean(tag)).collect();
-        let instance = format!("instance:{}", clean(instance.map_or("unknown", |name| name)));
-        let instance_tags = tags.iter().cloned().chain([instance]).collect::<Vec<_>>().join(",");
-        Self { plan, tags: tags.join(","), instance_tags, looks: 0, before: None, samples: Vec::new() }
+        let instance = format!("instance:{}", instance.map_or("unknown", |name| name));
+        let instance_tags = joined(&[tags, &[instance]].concat());
+        Self { plan, tags: joined(tags), instance_tags, looks: 0, before: None, samples: Vec::new() }
     }
 
     fn start(&mut self) {
@@ -255,6 +260,12 @@ impl Teller {
         let tags = self.tags.clone();
         self.samples.push(Sample { name, metric_type: MetricType::Distribution, value, tags });
     }
+}
+
+/// Tags between commas; one within a tag would end it.
+fn joined(tags: &[String]) -> String {
+    let clean: Vec<String> = tags.iter().map(|tag| tag.replace([',', '\n', '|'], "_")).collect();
+    clean.join(",")
 }
 
 /// What a counter counted between two looks; `None` when it is not known or began anew.

@@ -38,6 +38,9 @@ pub(super) enum Usage {
     Cpu,
 }
 
+/// Every five minutes.
+const MICROVM_LOOKS_PER_INSTANCE: u32 = 100;
+
 /// What the wrapper tells where nothing is special.
 const WRAPPER: Plan = Plan {
     start: &[],
@@ -92,10 +95,13 @@ pub(super) fn plan(platform: Platform, face: Face, enabled: bool) -> Option<Plan
             usage: Some(("azure.app_services.enhanced", Usage::All)),
             ..WRAPPER
         },
-        // Launches and suspensions are for its life-cycle server to tell; there is none.
-        Platform::LambdaMicroVm => {
-            Plan { usage: Some(("aws.lambda.microvm.enhanced", Usage::Machine)), ..WRAPPER }
-        }
+        // Launches and suspensions are told when the platform says so.
+        Platform::LambdaMicroVm => Plan {
+            instance: Some("aws.lambda.enhanced.microvm.active_instances"),
+            usage: Some(("aws.lambda.microvm.enhanced", Usage::Machine)),
+            looks_per_instance: MICROVM_LOOKS_PER_INSTANCE,
+            ..WRAPPER
+        },
         Platform::AwsLambda | Platform::AzureSpringApps | Platform::Local => Plan {
             start: &["datadog.serverless_agent.enhanced.cold_start"],
             stop: &["datadog.serverless_agent.enhanced.shutdown"],

@@ -103,7 +103,10 @@ fn a_plain_container_and_a_machine_have_names_of_their_own() {
     assert_eq!(told(Platform::Local, Face::Entrypoint, Some(0)), expected);
     assert_eq!(
         told(Platform::LambdaMicroVm, Face::Entrypoint, Some(0)),
-        usage("aws.lambda.microvm.enhanced").concat()
+        format!(
+            "aws.lambda.enhanced.microvm.active_instances:1|g|#instance:i-1\n{}",
+            usage("aws.lambda.microvm.enhanced").concat()
+        )
     );
 }
 

@@ -72,6 +72,24 @@ async fn suspend_and_terminate_are_answered_when_the_backend_has_everything() {
 }
 
 #[tokio::test]
+async fn what_happens_to_the_machine_is_a_metric_and_sent_before_the_answer() {
+    let agent = setup().await.with("DD_ENHANCED_METRICS_ENABLED", "true").start().await;
+    let told = |event: &str| {
+        let name = format!("aws.lambda.microvm.enhanced.{event}");
+        agent.backend.metrics().sketch(&name, &[]).count
+    };
+    for name in ["launch", "suspend"] {
+        assert_eq!(say(&agent, name).await.status, 200);
+    }
+    assert_eq!([told("launch"), told("suspend"), told("resume")], [1, 1, 0]);
+    for name in ["resume", "terminate"] {
+        assert_eq!(say(&agent, name).await.status, 200);
+    }
+    assert_eq!([told("resume"), told("terminate"), told("ready")], [1, 1, 0]);
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_socket_that_gathers_still_holds_is_sent_too() {
     let agent = setup().await.start().await;
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");

@@ -3,14 +3,15 @@
 use crate::source::File;
 
 /// The losses of `facts/losses.md` that traces, stats, metrics, logs and proxied data can suffer, the process around
-/// them, and whoever supervises a child. L23 and L80 (another app's data on a shared port) wait for the named pipe, the
-/// channel that carries an identity.
+/// them, whoever supervises a child, and the channel of the sidecar. L23 and L80 (another app's data on a shared port)
+/// wait for the named pipe, the channel that carries an identity.
 const CONCERN_US: &[u32] = &[
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29,
     30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55,
     56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71, 72, 78, 79, 81, 82, 83, 84, 85, 86, 87,
     88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 101, 102, 103, 104, 105, 107, 108, 109, 110, 111,
-    113, 114, 115, 116, 117, 118, 119, 120, 153, 154, 155,
+    113, 114, 115, 116, 117, 118, 119, 120, 123, 124, 125, 126, 127, 128, 129, 130, 131, 136, 139, 144, 145,
+    147, 148, 152, 153, 154, 155,
 ];
 
 pub(crate) fn problems(files: &[File]) -> Vec<String> {

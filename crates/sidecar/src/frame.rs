@@ -103,6 +103,10 @@ impl<'a> Headers<'a> {
         })
     }
 
+    pub(crate) fn encoded(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The value of the first of that name.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {

@@ -256,7 +256,7 @@ fn parse_hand_over(bytes: &[u8]) -> Option<(Owner, Secret, Vec<u8>)> {
     Some((owner, Secret::from_bytes(*secret), name.to_vec()))
 }
 
-fn new_socket() -> Result<OwnedFd, Errno> {
+pub(crate) fn new_socket() -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }

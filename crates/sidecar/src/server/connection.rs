@@ -306,7 +306,7 @@ impl Connection {
                 id: whole.id,
                 kind: whole.kind,
                 resent: whole.resent,
-                headers: encode_again(whole.headers),
+                headers: whole.headers.encoded().to_vec(),
                 total,
                 offset: 0,
                 payload: Vec::new(),
@@ -417,8 +417,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Says why, as far as there is room for it, and hangs up.
-    pub(super) fn end(mut self, end: End, context: &mut Context<'_>) {
+    /// Counts why it ends, and says it where there is room.
+    pub(super) fn conclude(&mut self, end: End, context: &mut Context<'_>) {
         let counts = &mut *context.counts;
         let denied = match end {
             End::Closed | End::Failed => None,
@@ -441,28 +441,32 @@ impl Connection {
         };
         if self.parts.is_some() {
             *context.parts_bytes -= self.parts_bytes();
+            self.parts = None;
             counts.broken_off += 1;
         }
-        let unsaid = self.answers_count;
         if let Some(denied) = denied {
             context.service.denied(self.peer, denied);
-            self.answer(Reply::Denied(denied));
+            Reply::Denied(denied).encode(&mut self.answers);
         }
-        if self.write(context.now, Duration::ZERO).is_err() || self.is_writing() {
-            context.counts.answers_lost += unsaid;
-        }
+    }
+
+    /// Gives the last answers and hangs up. How many could not be given.
+    pub(super) fn leave(mut self, now: Instant) -> u64 {
+        let unsaid = self.answers_count;
+        let is_said = self.write(now, Duration::ZERO).is_ok() && !self.is_writing();
         socket::hang_up(&self.socket);
+        if is_said { 0 } else { unsaid }
     }
 
     /// The server stops.
-    pub(super) fn close(mut self, context: &mut Context<'_>) {
+    pub(super) fn close(&mut self, context: &mut Context<'_>) {
         if let Some((id, _)) = self.flush {
             self.flushed(id, false);
         }
         if matches!(self.stage, Stage::Open) {
-            self.answer(Reply::Closing);
+            Reply::Closing.encode(&mut self.answers);
         }
-        self.end(End::Closed, context);
+        self.conclude(End::Closed, context);
     }
 }
 
@@ -479,10 +483,6 @@ struct Whole<'a> {
     kind: u16,
     resent: bool,
     headers: Headers<'a>,
-}
-
-fn encode_again(headers: Headers<'_>) -> Vec<u8> {
-    crate::frame::encode_headers(&headers.iter().collect::<Vec<_>>())
 }
 
 /// A panic of the service is an answer.

@@ -151,26 +151,41 @@ impl Loop {
         }
         self.buffer = context.buffer;
         self.shared.publish(self.counts);
-        let (mut context, connections) = self.context();
+        let (context, connections) = self.context();
         for connection in connections.iter_mut() {
             let is_ending = ended.iter().any(|(id, _)| *id == connection.id);
             if !is_ending && let Err(end) = connection.write(context.now, context.options.stalled_max) {
                 ended.push((connection.id, end));
             }
         }
-        if !ended.is_empty() {
-            for index in (0..connections.len()).rev() {
-                let id = connections[index].id;
-                if let Some((_, end)) = ended.iter().find(|(its, _)| *its == id) {
-                    connections.swap_remove(index).end(*end, &mut context);
-                }
+        self.buffer = context.buffer;
+        self.end(&ended);
+        has_more
+    }
+
+    /// Ends connections: counts, and only then hangs up.
+    fn end(&mut self, ended: &[(u64, End)]) {
+        if ended.is_empty() {
+            return;
+        }
+        let (mut context, connections) = self.context();
+        let mut leaving = Vec::new();
+        for (id, end) in ended {
+            if let Some(index) = connections.iter().position(|connection| connection.id == *id) {
+                let mut connection = connections.swap_remove(index);
+                connection.conclude(*end, &mut context);
+                leaving.push(connection);
             }
         }
         self.buffer = context.buffer;
-        if !ended.is_empty() {
-            self.shared.publish(self.counts);
-        }
-        has_more
+        self.leave(leaving);
+    }
+
+    fn leave(&mut self, leaving: Vec<Connection>) {
+        self.shared.publish(self.counts);
+        let now = Instant::now();
+        self.counts.answers_lost += leaving.into_iter().map(|connection| connection.leave(now)).sum::<u64>();
+        self.shared.publish(self.counts);
     }
 
     /// Takes who waits. False when the lock is lost: another process serves.
@@ -221,16 +236,10 @@ impl Loop {
 
     /// Closes connections of processes that are gone, which their children hold open. Whether there were any.
     fn evict(&mut self) -> bool {
-        let gone: Vec<_> =
-            self.connections.iter().filter(|its| its.peer.is_gone()).map(|its| its.id).collect();
+        let gone: Vec<_> = self.connections.iter().filter(|its| its.peer.is_gone()).collect();
+        let gone: Vec<_> = gone.into_iter().map(|its| (its.id, End::Closed)).collect();
         self.counts.evicted += gone.len() as u64;
-        let (mut context, connections) = self.context();
-        for id in &gone {
-            if let Some(index) = connections.iter().position(|connection| connection.id == *id) {
-                connections.swap_remove(index).end(End::Closed, &mut context);
-            }
-        }
-        self.buffer = context.buffer;
+        self.end(&gone);
         !gone.is_empty()
     }
 
@@ -245,11 +254,10 @@ impl Loop {
             }
         }
         let (mut context, connections) = self.context();
-        for connection in connections.drain(..) {
-            connection.close(&mut context);
-        }
+        connections.iter_mut().for_each(|connection| connection.close(&mut context));
         self.buffer = context.buffer;
-        self.shared.publish(self.counts);
+        let leaving = std::mem::take(&mut self.connections);
+        self.leave(leaving);
         if is_drained {
             self.shared.set_drained();
         }

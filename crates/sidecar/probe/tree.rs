@@ -1,0 +1,307 @@
+//! A process tree with one rendezvous.
+
+use crate::fork::{ended_well, spawn};
+use lastlight_sidecar::{
+    Answer, Client, ClientCounts, ClientOptions, Flushing, NotTaken, Outgoing, Promote, Rendezvous, Server,
+    ServerOptions, Service, Serving, Submission,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::{File, OpenOptions};
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bound of each wait.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Writes one line for each submission before it is accepted: `server's pid, key, length, sum of the bytes`. What is
+/// written outlives the process.
+pub(crate) struct Log(File);
+
+impl Log {
+    pub(crate) fn open(path: &str) -> Self {
+        Self(OpenOptions::new().append(true).create(true).open(path).expect("a file"))
+    }
+}
+
+impl Service for Log {
+    fn submit(&self, submission: Submission<'_>) -> Answer {
+        let key = submission.headers.get(b"key").unwrap_or_default();
+        let sum = submission.payload.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        let line = format!(
+            "{} {} {} {sum} {}\n",
+            std::process::id(),
+            String::from_utf8_lossy(key),
+            submission.payload.len(),
+            if submission.resent { "resent" } else { "new" },
+        );
+        (&self.0).write_all(line.as_bytes()).expect("a line can be written");
+        Answer::Accepted
+    }
+
+    fn flush(&self, _deadline: Instant, flushing: Flushing) {
+        flushing.done(true);
+    }
+}
+
+fn start(rendezvous: &Arc<Rendezvous>, log: &str) -> Serving {
+    let lock = rendezvous.try_serve().expect("nobody serves");
+    Serving::start(lock, Arc::new(Log::open(log)), ServerOptions::default()).expect("a thread")
+}
+
+fn client(rendezvous: &Arc<Rendezvous>, log: &str, may_serve: bool) -> Client {
+    let path = log.to_owned();
+    let promote: Promote =
+        Box::new(move |lock| Serving::start(lock, Arc::new(Log::open(&path)), ServerOptions::default()));
+    Client::new(Arc::clone(rendezvous), ClientOptions::default(), may_serve.then_some(promote))
+}
+
+/// Submits, with patience for want of room.
+fn send(client: &mut Client, key: &str, length: usize) {
+    let payload: Vec<u8> = (0..length).map(|at| (at * 7 + key.len()) as u8).collect();
+    let outgoing = Outgoing { kind: 1, headers: &[(b"key", key.as_bytes())], payload: &payload };
+    let end = Instant::now() + WAIT_MAX;
+    loop {
+        match client.submit(outgoing) {
+            Ok(_) => return,
+            Err(NotTaken::NoRoom { .. }) => assert!(Instant::now() < end, "there is no room for ever"),
+            Err(other) => panic!("not taken: {other:?}"),
+        }
+        client.flush(Duration::from_millis(5));
+    }
+}
+
+/// One write, so that lines of many processes stay whole.
+fn say(text: &str) {
+    std::io::stdout().write_all(format!("{text}\n").as_bytes()).ok();
+}
+
+fn say_counts(who: &str, counts: ClientCounts) {
+    let ClientCounts { submitted, accepted, lost, resent, promoted, waiting, .. } = counts;
+    say(&format!(
+        "{who} submitted={submitted} accepted={accepted} lost={lost} waiting={waiting} resent={resent} promoted={promoted}"
+    ));
+}
+
+/// What processes of a tree wait for: a byte, or that the other side closes.
+struct Gate(PipeReader, Option<PipeWriter>);
+
+impl Gate {
+    fn new() -> Self {
+        let (reader, writer) = pipe().expect("a pipe");
+        Self(reader, Some(writer))
+    }
+
+    fn tell(&self) {
+        self.1.as_ref().expect("open").write_all(b"x").expect("somebody reads");
+    }
+
+    fn wait(&mut self) {
+        let bound = Timespec { tv_sec: 2 * WAIT_MAX.as_secs().cast_signed(), tv_nsec: 0 };
+        let came = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&bound));
+        assert_eq!(came, Ok(1), "a byte comes");
+        self.0.read_exact(&mut [0]).expect("a byte comes");
+    }
+}
+
+/// `tree LOG CHILDREN EACH BYTES OWNER`: the top forks an owner, which binds, serves if `OWNER` is `serves`, and forks
+/// children one by one, each connected before the next is forked, so that the later ones inherit the server's ends of the
+/// earlier ones' connections. The children send `EACH` submissions; half way the top kills the owner, if `OWNER` is not
+/// `lives`. Who becomes the server stays until all have sent everything.
+pub(crate) fn run(arguments: &[&str]) {
+    let [log, children, each, bytes, mode] = arguments else { panic!("five arguments") };
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    let (children, each, bytes) = (number(children), number(each), number(bytes));
+    let owner_serves = *mode == "serves";
+    let (mut ready, mut half, mut sent, mut over) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
+    let (mut go, mut connected) = (Gate::new(), Gate::new());
+    let owner = spawn(|| {
+        let rendezvous = Rendezvous::bind().expect("a name");
+        let serving = owner_serves.then(|| start(&rendezvous, log));
+        for index in 0..children {
+            spawn(|| {
+                let mut client = client(&rendezvous, log, true);
+                if owner_serves {
+                    assert!(client.ping(WAIT_MAX), "the owner serves");
+                }
+                connected.tell();
+                go.wait();
+                for number in 0..each {
+                    if number == each / 2 {
+                        half.tell();
+                    }
+                    send(&mut client, &format!("{index}.{number}"), bytes);
+                }
+                let mut is_done = client.flush(Duration::from_millis(1));
+                let end = Instant::now() + WAIT_MAX;
+                while !is_done && Instant::now() < end {
+                    is_done = client.flush(Duration::from_secs(2));
+                }
+                sent.tell();
+                // Who serves does so until all have sent everything.
+                over.wait();
+                if client.serving().is_some() {
+                    say(&format!("serving {}", std::process::id()));
+                }
+                say_counts(&format!("child {index}"), client.close(WAIT_MAX));
+            });
+            connected.wait();
+        }
+        ready.tell();
+        // Until it is killed; never longer than a test.
+        over.wait();
+        drop(serving);
+    });
+    ready.wait();
+    (0..children).for_each(|_| go.tell());
+    (0..children).for_each(|_| half.wait());
+    if *mode != "lives" {
+        kill(owner, Signal::SIGKILL).expect("the owner lives");
+        ended_well(owner);
+    }
+    (0..children).for_each(|_| sent.wait());
+    (0..=children).for_each(|_| over.tell());
+    // The children are orphans; their output is what the test waits for.
+}
+
+/// `relay LOG CLIENTS EACH BYTES SERVERS`: clients send while one server after the other is killed but for the last. None of
+/// the clients may serve.
+pub(crate) fn relay(arguments: &[&str]) {
+    let [log, clients, each, bytes, servers] = arguments else { panic!("five arguments") };
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    let (clients, each, bytes, servers) = (number(clients), number(each), number(bytes), number(servers));
+    let rendezvous = Rendezvous::bind().expect("a name");
+    let mut over = Gate::new();
+    let candidates: Vec<_> = (0..servers)
+        .map(|_| {
+            spawn(|| {
+                let lock = rendezvous.wait_to_serve(Instant::now() + WAIT_MAX).expect("the others die");
+                let log = Arc::new(Log::open(log));
+                let serving = Serving::start(lock, log, ServerOptions::default()).expect("a thread");
+                over.wait();
+                serving.stop(Instant::now() + WAIT_MAX);
+            })
+        })
+        .collect();
+    let senders: Vec<_> = (0..clients)
+        .map(|index| {
+            spawn(|| {
+                let mut client = client(&rendezvous, log, false);
+                (0..each).for_each(|number| send(&mut client, &format!("{index}.{number}"), bytes));
+                say_counts(&format!("child {index}"), client.close(WAIT_MAX));
+            })
+        })
+        .collect();
+    let total = clients * each;
+    for killed in 1..servers {
+        // In mid-stream: a further share of it was accepted.
+        let share = total * killed / (servers + 1);
+        let lines = || std::fs::read_to_string(log).map_or(0, |text| text.lines().count());
+        let end = Instant::now() + WAIT_MAX;
+        while lines() < share {
+            assert!(Instant::now() < end, "nothing is accepted any more: {} of {total}", lines());
+            std::thread::yield_now();
+        }
+        let Server::Other(server) = rendezvous.server() else { panic!("nobody serves") };
+        kill(Pid::from_raw(server), Signal::SIGKILL).expect("the server lives");
+        say(&format!("killed {server}"));
+        let died = Instant::now();
+        while !matches!(rendezvous.server(), Server::Other(other) if other != server) {
+            assert!(died.elapsed() < WAIT_MAX, "nobody serves");
+            std::thread::yield_now();
+        }
+        say(&format!("replaced_after_us {}", died.elapsed().as_micros()));
+    }
+    let all_sent = senders.into_iter().all(ended_well);
+    over.tell();
+    let survivors = candidates.into_iter().filter(|server| ended_well(*server)).count();
+    say(&format!("over all_sent={all_sent} survivors={survivors}"));
+}
+
+/// `parent LOG`: a process serves and sends, forks a child that sends over the same client, and both close. The child
+/// lives on after that.
+pub(crate) fn parent_and_child(arguments: &[&str]) {
+    let log = arguments[0];
+    let rendezvous = Rendezvous::bind().expect("a name");
+    assert!(rendezvous.is_owner());
+    let mut serving = Some(start(&rendezvous, log));
+    let mut shared = Some(client(&rendezvous, log, true));
+    let own = shared.as_mut().expect("ours");
+    send(own, "parent.0", 100);
+    assert!(own.flush(WAIT_MAX));
+    // On its way, or waiting, when the process forks.
+    for number in 1..30 {
+        send(own, &format!("parent.{number}"), if number % 5 == 0 { 100_000 } else { 100 });
+    }
+    let (mut connected, mut over) = (Gate::new(), Gate::new());
+    let child = spawn(|| {
+        let (mut shared, serving) = (shared.take().expect("a copy"), serving.take().expect("a copy"));
+        assert!(!rendezvous.is_owner());
+        assert!(matches!(rendezvous.server(), Server::Other(_)), "the parent serves");
+        assert_eq!(shared.counts(), ClientCounts::default());
+        for number in 0..30 {
+            send(&mut shared, &format!("child.{number}"), if number % 5 == 0 { 100_000 } else { 100 });
+        }
+        assert!(shared.flush(WAIT_MAX));
+        assert!(!serving.is_running(), "the parent's server is not the child's");
+        connected.tell();
+        over.wait();
+        // The parent has stopped; the child serves itself.
+        send(&mut shared, "child.after", 100);
+        assert!(shared.flush(WAIT_MAX));
+        assert!(shared.serving().is_some());
+        say_counts("child", shared.close(WAIT_MAX));
+        assert!(serving.stop(Instant::now() + WAIT_MAX).is_none());
+    });
+    let (mut shared, serving) = (shared.take().expect("ours"), serving.take().expect("ours"));
+    for number in 30..60 {
+        send(&mut shared, &format!("parent.{number}"), 100);
+    }
+    connected.wait();
+    let began = Instant::now();
+    say_counts("parent", shared.close(WAIT_MAX));
+    let stopped = serving.stop(Instant::now() + WAIT_MAX).expect("our server");
+    say(&format!("stopped in_time={} ms={}", stopped.in_time, began.elapsed().as_millis()));
+    over.tell();
+    assert!(ended_well(child), "the child failed");
+}
+
+/// `pools LOG`: a master that serves, and two workers each of two other users, as PHP-FPM has them. Half way the master is
+/// killed, and a worker serves the others.
+pub(crate) fn pools(arguments: &[&str]) {
+    let log = arguments[0];
+    // For workers of any user, who append to it.
+    drop(Log::open(log));
+    let anyone = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(log, anyone).expect("our file");
+    let (mut half, mut go, mut sent, mut over) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
+    let master = spawn(|| {
+        let rendezvous = Rendezvous::bind().expect("a name");
+        let _serving = start(&rendezvous, log);
+        for (index, user) in [65_534, 65_534, 33, 33].into_iter().enumerate() {
+            spawn(|| {
+                nix::unistd::setgid(user.into()).expect("root may");
+                nix::unistd::setuid(user.into()).expect("root may");
+                let mut client = client(&rendezvous, log, true);
+                (0..10).for_each(|number| send(&mut client, &format!("{index}.{number}"), 70_000));
+                assert!(client.flush(WAIT_MAX), "{:?}", client.last_trouble());
+                half.tell();
+                go.wait();
+                (10..20).for_each(|number| send(&mut client, &format!("{index}.{number}"), 70_000));
+                assert!(client.flush(WAIT_MAX), "{:?}", client.last_trouble());
+                sent.tell();
+                over.wait();
+                say_counts(&format!("worker {index}"), client.close(WAIT_MAX));
+            });
+        }
+        over.wait();
+    });
+    (0..4).for_each(|_| half.wait());
+    kill(master, Signal::SIGKILL).expect("the master lives");
+    ended_well(master);
+    (0..4).for_each(|_| go.tell());
+    (0..4).for_each(|_| sent.wait());
+    (0..5).for_each(|_| over.tell());
+}

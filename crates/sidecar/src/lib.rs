@@ -24,7 +24,7 @@
 //! let serving = Serving::start(lock, Arc::new(Agent), ServerOptions::default()).expect("a thread");
 //! // In any process of the tree, the serving one too. With a `Promote` it takes over when there is no server.
 //! let mut client = Client::new(rendezvous, ClientOptions::default(), None);
-//! let taken = client.submit(Outgoing { kind: 1, headers: &[], payload: b"…" });
+//! let taken = client.submit(Outgoing { kind: 1, headers: &[], payload: b"spans" });
 //! client.flush(Duration::from_secs(1));
 //! client.close(Duration::from_secs(1));
 //! serving.stop(Instant::now() + Duration::from_secs(1));

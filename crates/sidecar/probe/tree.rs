@@ -98,6 +98,12 @@ impl Gate {
         self.1.as_ref().expect("open").write_all(b"x").expect("somebody reads");
     }
 
+    /// Whether a byte is there; it stays, for all others.
+    fn is_told(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&now)) == Ok(1)
+    }
+
     fn wait(&mut self) {
         let bound = Timespec { tv_sec: 2 * WAIT_MAX.as_secs().cast_signed(), tv_nsec: 0 };
         let came = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&bound));
@@ -108,15 +114,15 @@ impl Gate {
 
 /// `tree LOG CHILDREN EACH BYTES OWNER`: the top forks an owner, which binds, serves if `OWNER` is `serves`, and forks
 /// children one by one, each connected before the next is forked, so that the later ones inherit the server's ends of the
-/// earlier ones' connections. The children send `EACH` submissions; half way the top kills the owner, if `OWNER` is not
-/// `lives`. Who becomes the server stays until all have sent everything.
+/// earlier ones' connections. The children send half of `EACH` submissions, go on until the top has killed the owner, and
+/// send the other half. Who becomes the server stays until all have sent everything.
 pub(crate) fn run(arguments: &[&str]) {
     let [log, children, each, bytes, mode] = arguments else { panic!("five arguments") };
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let (children, each, bytes) = (number(children), number(each), number(bytes));
     let owner_serves = *mode == "serves";
     let (mut ready, mut half, mut sent, mut over) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
-    let (mut go, mut connected) = (Gate::new(), Gate::new());
+    let (mut go, mut connected, killed) = (Gate::new(), Gate::new(), Gate::new());
     let owner = spawn(|| {
         let rendezvous = Rendezvous::bind().expect("a name");
         let serving = owner_serves.then(|| start(&rendezvous, log));
@@ -128,12 +134,20 @@ pub(crate) fn run(arguments: &[&str]) {
                 }
                 connected.tell();
                 go.wait();
-                for number in 0..each {
-                    if number == each / 2 {
-                        half.tell();
-                    }
-                    send(&mut client, &format!("{index}.{number}"), bytes);
+                let mut number = 0;
+                let mut send_one = |client: &mut Client| {
+                    send(client, &format!("{index}.{number}"), bytes);
+                    number += 1;
+                };
+                (0..each / 4).for_each(|_| send_one(&mut client));
+                // The owner has accepted some, and more is on its way when it is killed.
+                assert!(!owner_serves || client.flush(WAIT_MAX));
+                (0..each / 4).for_each(|_| send_one(&mut client));
+                half.tell();
+                while !killed.is_told() {
+                    send_one(&mut client);
                 }
+                (0..each / 2).for_each(|_| send_one(&mut client));
                 let mut is_done = client.flush(Duration::from_millis(1));
                 let end = Instant::now() + WAIT_MAX;
                 while !is_done && Instant::now() < end {
@@ -157,23 +171,22 @@ pub(crate) fn run(arguments: &[&str]) {
     ready.wait();
     (0..children).for_each(|_| go.tell());
     (0..children).for_each(|_| half.wait());
-    if *mode != "lives" {
-        kill(owner, Signal::SIGKILL).expect("the owner lives");
-        ended_well(owner);
-    }
+    kill(owner, Signal::SIGKILL).expect("the owner lives");
+    ended_well(owner);
+    killed.tell();
     (0..children).for_each(|_| sent.wait());
     (0..=children).for_each(|_| over.tell());
     // The children are orphans; their output is what the test waits for.
 }
 
-/// `relay LOG CLIENTS EACH BYTES SERVERS`: clients send while one server after the other is killed but for the last. None of
-/// the clients may serve.
+/// `relay LOG CLIENTS EACH BYTES SERVERS`: clients send, at least `EACH`, while one server after the other is killed but for
+/// the last. None of the clients may serve.
 pub(crate) fn relay(arguments: &[&str]) {
     let [log, clients, each, bytes, servers] = arguments else { panic!("five arguments") };
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let (clients, each, bytes, servers) = (number(clients), number(each), number(bytes), number(servers));
     let rendezvous = Rendezvous::bind().expect("a name");
-    let mut over = Gate::new();
+    let (mut over, enough) = (Gate::new(), Gate::new());
     let candidates: Vec<_> = (0..servers)
         .map(|_| {
             spawn(|| {
@@ -189,22 +202,34 @@ pub(crate) fn relay(arguments: &[&str]) {
         .map(|index| {
             spawn(|| {
                 let mut client = client(&rendezvous, log, false);
-                (0..each).for_each(|number| send(&mut client, &format!("{index}.{number}"), bytes));
+                let mut number = 0;
+                while number < each || !enough.is_told() {
+                    send(&mut client, &format!("{index}.{number}"), bytes);
+                    number += 1;
+                }
                 say_counts(&format!("child {index}"), client.close(WAIT_MAX));
             })
         })
         .collect();
-    let total = clients * each;
-    for killed in 1..servers {
-        // In mid-stream: a further share of it was accepted.
-        let share = total * killed / (servers + 1);
-        let lines = || std::fs::read_to_string(log).map_or(0, |text| text.lines().count());
+    // In mid-stream: it has accepted some.
+    let serves = || {
+        let Server::Other(server) = rendezvous.server() else { return None };
+        let text = std::fs::read_to_string(log).ok()?;
+        let accepted = text.lines().filter(|line| line.starts_with(&format!("{server} "))).count();
+        (accepted >= each / servers).then_some(server)
+    };
+    let wait_for = || {
         let end = Instant::now() + WAIT_MAX;
-        while lines() < share {
-            assert!(Instant::now() < end, "nothing is accepted any more: {} of {total}", lines());
+        loop {
+            if let Some(server) = serves() {
+                return server;
+            }
+            assert!(Instant::now() < end, "nothing is accepted any more");
             std::thread::yield_now();
         }
-        let Server::Other(server) = rendezvous.server() else { panic!("nobody serves") };
+    };
+    for _ in 1..servers {
+        let server = wait_for();
         kill(Pid::from_raw(server), Signal::SIGKILL).expect("the server lives");
         say(&format!("killed {server}"));
         let died = Instant::now();
@@ -214,6 +239,8 @@ pub(crate) fn relay(arguments: &[&str]) {
         }
         say(&format!("replaced_after_us {}", died.elapsed().as_micros()));
     }
+    wait_for();
+    enough.tell();
     let all_sent = senders.into_iter().all(ended_well);
     over.tell();
     let survivors = candidates.into_iter().filter(|server| ended_well(*server)).count();

@@ -6,7 +6,6 @@
 mod support;
 
 use lastlight_sidecar as sidecar;
-use rustix::net::{RecvFlags, recv};
 use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES};
 use sidecar::{
     Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, ServerOptions, Trouble,
@@ -338,7 +337,7 @@ fn l147_who_does_not_read_its_answers_is_not_read_and_then_closed() {
     let counts = serving.stop(soon()).unwrap().counts;
     assert!(counts.answers_lost > 0);
     assert_eq!(counts.timeouts, 1);
-    assert!(recv(&raw.socket, &mut [0; 64][..], RecvFlags::DONTWAIT).is_ok());
+    assert!(raw.receive(&mut [0; 1 << 15]).is_some(), "what was answered before");
 }
 
 #[test]
@@ -477,6 +476,6 @@ fn l145_reconnecting_pauses_longer_and_longer() {
     // At least 10, 20, 40, 80, 100, 100 ms and so on lie between them, on any machine.
     assert!((2..=10).contains(&tries), "{tries} connections");
     assert!(starts.load(Ordering::Relaxed) <= tries as usize + 1);
-    assert_eq!(client.last_trouble(), Some(Trouble::NoServer));
+    assert!(matches!(client.last_trouble(), Some(Trouble::NoServer | Trouble::System(_))));
     assert_eq!(client.counts().submitted, 64);
 }

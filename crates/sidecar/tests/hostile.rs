@@ -118,7 +118,8 @@ fn l148_no_descriptor_is_left_whatever_comes_with_what() {
         raw.next();
     }
     drop(raw);
-    until(|| descriptors() == before);
+    // The first client's may have been open still.
+    until(|| descriptors() <= before);
     assert!(client(&rendezvous).ping(WAIT_MAX));
 }
 

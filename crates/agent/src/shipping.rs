@@ -38,12 +38,19 @@ pub(crate) struct Shipper {
 }
 
 impl Shipper {
-    /// Packs and submits a batch, in halves where it is too big for the intake.
-    pub(crate) async fn ship(&self, parcel: &Parcel, batch: Batch, receipt: Receipt, wrap: Option<Wrap>) {
+    /// Packs and submits a batch, in halves where it is too big for the intake. The packer's memory is used again for as
+    /// long as one batch follows another.
+    pub(crate) async fn ship(
+        &self,
+        parcel: &Parcel,
+        batch: Batch,
+        receipt: Receipt,
+        wrap: Option<Wrap>,
+        packer: &mut Packer,
+    ) {
         let mut waiting = vec![(batch, receipt)];
-        let mut packer = Packer::default();
         while let Some((batch, mut receipt)) = waiting.pop() {
-            let used = std::mem::take(&mut packer);
+            let used = std::mem::take(packer);
             let mut batch = Arc::new(batch);
             let made = match &wrap {
                 Some(wrap) => {
@@ -60,7 +67,7 @@ impl Shipper {
                 receipt.dropped(Why::Panicked);
                 continue;
             };
-            packer = used;
+            *packer = used;
             let unpacked = bytes.len();
             let sent_bytes = packed.as_ref().map_or(unpacked, |(packed, _)| packed.len());
             if unpacked > parcel.bytes_max || sent_bytes > parcel.packed_max {

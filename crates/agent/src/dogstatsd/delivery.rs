@@ -3,6 +3,7 @@
 use super::{DogStatsD, Hot, seconds};
 use crate::clock;
 use crate::forward::Kind;
+use crate::packing::Packer;
 use crate::shipping::{Parcel, Wrap};
 use lifecycle::Close;
 use model::limits::{
@@ -202,6 +203,7 @@ impl DogStatsD {
 
     /// Sends closed buckets and what has waited for long, or everything.
     async fn flush(&self, mode: Flush) {
+        let mut packer = Packer::default();
         {
             let mut hot = self.lock();
             hot.begin(clock::unix_nanos());
@@ -215,7 +217,7 @@ impl DogStatsD {
                 // The own ones are few: the steps of one flush.
                 own.flush_step(out) | aggregator.flush_step(out)
             };
-            self.send(false).await;
+            self.send(false, &mut packer).await;
             if !more {
                 break;
             }
@@ -227,25 +229,25 @@ impl DogStatsD {
                 tokio::task::yield_now().await;
             }
         }
-        self.send(true).await;
+        self.send(true, &mut packer).await;
         self.lock().shrink();
     }
 
     /// Sends full batches, or with `all` whatever there is.
-    async fn send(&self, all: bool) {
+    async fn send(&self, all: bool, packer: &mut Packer) {
         loop {
             let Some((form, batch, receipt)) = self.lock().pop(all) else { break };
-            self.send_batch(form, batch, receipt).await;
+            self.send_batch(form, batch, receipt, packer).await;
         }
     }
 
     /// Packs and submits a batch.
-    async fn send_batch(&self, form: &Form, batch: Batch, receipt: Receipt) {
+    async fn send_batch(&self, form: &Form, batch: Batch, receipt: Receipt, packer: &mut Packer) {
         let wrap = form.wrap.map(|wrap| {
             let around = self.surroundings();
             Arc::new(move |batch: &Batch| wrap(batch, &around)) as Wrap
         });
-        self.shipper.ship(&form.parcel, batch, receipt, wrap).await;
+        self.shipper.ship(&form.parcel, batch, receipt, wrap, packer).await;
     }
 
     fn surroundings(&self) -> Surroundings {

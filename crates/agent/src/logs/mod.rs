@@ -18,7 +18,7 @@ pub(crate) use stream::LogStream;
 use crate::clock;
 use crate::forward::{Forwarder, Kind};
 use crate::logging::SayOnce;
-use crate::packing::Packing;
+use crate::packing::{Packer, Packing};
 use crate::room::{Budget, Room};
 use crate::shipping::{Parcel, Shipper, Wrap};
 use lifecycle::Close;
@@ -318,6 +318,7 @@ impl Logs {
     /// Sends full batches, or with `all` whatever there is.
     async fn send(&self, all: bool, shipper: &Shipper) {
         let (tags, settings) = (self.tags.get().cloned().unwrap_or_default(), Arc::clone(&self.settings));
+        let mut packer = Packer::default();
         let wrap: Wrap = Arc::new(move |batch: &Batch| held::body(batch, &tags, &settings));
         loop {
             let (batch, receipt) = {
@@ -329,7 +330,7 @@ impl Logs {
                 hot.room.shrink_to(needed);
                 (batch, receipt)
             };
-            shipper.ship(&PARCEL, batch, receipt, Some(Arc::clone(&wrap))).await;
+            shipper.ship(&PARCEL, batch, receipt, Some(Arc::clone(&wrap)), &mut packer).await;
         }
     }
 }

@@ -123,6 +123,8 @@ impl LogStream {
             self.hub.counts.truncated.fetch_add(1, Ordering::Relaxed);
         }
         let said = lift(&bytes);
+        let has_own = said.service.is_some() || said.trace_id.is_some() || said.span_id.is_some();
+        let is_plain = !has_own && self.tags.is_empty();
         let log = Log {
             message: &bytes,
             status: said.status.unwrap_or(self.status),
@@ -134,6 +136,6 @@ impl LogStream {
             trace_id: said.trace_id,
             span_id: said.span_id,
         };
-        encoded.push(|out| held::hold(&log, settings, out));
+        encoded.push(|out| held::hold(&log, is_plain, out));
     }
 }

@@ -7,6 +7,8 @@ mod fork;
 #[cfg(target_os = "linux")]
 mod guests;
 #[cfg(target_os = "linux")]
+mod measure;
+#[cfg(target_os = "linux")]
 mod tree;
 
 #[cfg(target_os = "linux")]
@@ -15,6 +17,7 @@ fn main() {
     let rest: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     match arguments.first().map(String::as_str) {
         Some("tree") => tree::run(&rest),
+        Some("measure") => measure::run(),
         Some("relay") => tree::relay(&rest),
         Some("parent") => tree::parent_and_child(&rest),
         Some("pools") => tree::pools(&rest),

@@ -134,7 +134,7 @@ fn orphans(children: usize, each: usize, bytes: usize, mode: &str) -> (LogFile, 
 
 #[test]
 fn l129_l131_a_child_takes_over_from_an_owner_that_was_killed_and_everything_arrives() {
-    for bytes in [500, 60_000] {
+    for bytes in [500, 100_000] {
         // Each child after the first holds the killed server's ends of connections open.
         let (log, lines) = orphans(8, 40, bytes, "serves");
         let promoted: u64 = numbers(&lines, "child ").iter().map(|counts| counts["promoted"]).sum();
@@ -157,7 +157,7 @@ fn l131_of_a_hundred_children_one_serves() {
 #[test]
 fn what_killed_servers_did_not_answer_is_sent_to_the_next() {
     let (clients, each, servers) = (4, 60, 6);
-    for bytes in [200, 50_000] {
+    for bytes in [200, 100_000] {
         let log = LogFile::new();
         let lines = run(&[
             "relay",

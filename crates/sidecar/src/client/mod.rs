@@ -195,6 +195,12 @@ impl Client {
         self.step(Instant::now(), true);
     }
 
+    /// Waits for the answers to everything that was taken.
+    pub fn settle(&mut self, within: Duration) -> bool {
+        self.check_process();
+        self.wait_until(Instant::now() + within, |own| own.queue.len() == 0)
+    }
+
     /// Has the server deliver what it accepted, after everything of ours was answered. Returns within the time, whatever
     /// the server does; true when all of it is done.
     pub fn flush(&mut self, within: Duration) -> bool {

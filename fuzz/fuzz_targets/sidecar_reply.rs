@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|datagram: &[u8]| lastlight_fuzz::sidecar_reply(datagram));

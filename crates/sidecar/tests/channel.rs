@@ -283,7 +283,8 @@ fn l128_l147_every_call_returns_by_its_deadline_when_the_server_hangs() {
     assert!(rendezvous.try_serve().is_none(), "the thread still serves");
     gate.open();
     let counts = first.close(WAIT_MAX);
-    assert_eq!((counts.submitted, counts.accepted + counts.lost), (11, 11));
+    // Answered before the server went, however late it was read.
+    assert_eq!((counts.submitted, counts.accepted, counts.lost), (11, 11, 0));
     assert!(rendezvous.wait_to_serve(soon()).is_some());
 }
 

@@ -156,7 +156,10 @@ impl Client {
         self.own.checked = Some(now);
         if let Link::Up { server, .. } = &self.own.link {
             let current = self.rendezvous.server();
-            if (current != *server && current != Server::Unknown) || now >= owed + self.options.answer_max {
+            let is_stale =
+                (current != *server && current != Server::Unknown) || now >= owed + self.options.answer_max;
+            // What it answered before it went is an answer.
+            if is_stale && self.read(now) {
                 self.lose(Trouble::NoServer, now);
             }
         }

@@ -131,24 +131,15 @@ pub async fn bind(config: Config) -> Result<Bound, StartError> {
     }
     let (dogstatsd, more) = Sockets::bind(&config.dogstatsd);
     errors.extend(more);
-    let logs_input = match config.logs.input.map(Tcp::bind_now) {
-        Some(Ok(bound)) => Some(bound),
-        Some(Err(mut error)) => {
-            // The advice of the receiver's port would mislead.
-            error.advice = "choose another port with DD_LOGS_PORT".into();
-            errors.push(error);
-            None
-        }
-        None => None,
-    };
-    let hooks = match config.microvm.as_ref().and_then(microvm::bind) {
-        Some(Ok(bound)) => Some(bound),
-        Some(Err(error)) => {
-            errors.push(error);
-            None
-        }
-        None => None,
-    };
+    // The advice of the receiver's port would mislead.
+    let advice = "choose another port with DD_LOGS_PORT";
+    let logs_input = config
+        .logs
+        .input
+        .map(|address| Tcp::bind_now(address).map_err(|error| BindError { advice: advice.into(), ..error }));
+    let hooks = config.microvm.as_ref().and_then(microvm::bind);
+    let [logs_input, hooks] =
+        [logs_input, hooks].map(|bound| bound?.map_err(|error| errors.push(error)).ok());
     let nothing = tcp.is_none() && unix.is_none() && logs_input.is_none() && dogstatsd.is_empty();
     if nothing && !errors.is_empty() && !wraps {
         return Err(StartError::Bind(errors));

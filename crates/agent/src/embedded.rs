@@ -102,12 +102,35 @@ impl Embedded {
     }
 }
 
+/// When to flush while the grace runs, and how much.
+#[derive(Debug)]
+struct Flushes {
+    end: Instant,
+    next: Instant,
+    /// Everything was flushed once more before the end.
+    was_last: bool,
+}
+
+impl Flushes {
+    /// After everything was flushed at `now`.
+    fn new(end: Instant, now: Instant) -> Self {
+        Self { end, next: now + ENDING_FLUSH_PERIOD, was_last: false }
+    }
+
+    /// It is time: whether everything is to be flushed, open buckets too.
+    fn turn(&mut self, now: Instant) -> bool {
+        let is_last = !self.was_last && now + LAST_FLUSH_BEFORE >= self.end;
+        self.was_last |= is_last;
+        self.next = now + ENDING_FLUSH_PERIOD;
+        is_last
+    }
+}
+
 async fn run(running: Running, mut orders: mpsc::Receiver<Order>) -> Report {
-    let mut ending: Option<Instant> = None;
-    let mut next_flush = Instant::now();
-    let mut is_last_flushed = false;
+    let mut flushes: Option<Flushes> = None;
     let mut died = false;
     loop {
+        let next_flush = flushes.as_ref().map(|flushes| flushes.next);
         let order = tokio::select! {
             order = orders.recv() => order,
             stage = running.died(), if !died => {
@@ -115,19 +138,17 @@ async fn run(running: Running, mut orders: mpsc::Receiver<Order>) -> Report {
                 log::error!("the {stage} ended on its own; what it did is not done any more");
                 continue;
             }
-            () = tokio::time::sleep_until(next_flush), if ending.is_some() => {
-                let is_late = ending.is_some_and(|end| Instant::now() + LAST_FLUSH_BEFORE >= end);
-                running.flush(is_late && !is_last_flushed);
-                is_last_flushed |= is_late;
-                next_flush = Instant::now() + ENDING_FLUSH_PERIOD;
+            () = tokio::time::sleep_until(next_flush.unwrap_or_else(Instant::now)), if next_flush.is_some() => {
+                if let Some(flushes) = &mut flushes {
+                    running.flush(flushes.turn(Instant::now()));
+                }
                 continue;
             }
         };
         match order {
             Some(Order::Ending(end)) => {
-                ending = Some(end);
                 running.flush(true);
-                next_flush = Instant::now() + ENDING_FLUSH_PERIOD;
+                flushes = Some(Flushes::new(end, Instant::now()));
             }
             Some(Order::Ended(exit_code)) => running.program_ended(exit_code),
             Some(Order::Stop(cause, deadline)) => return running.stop(&cause, deadline).await,
@@ -138,5 +159,28 @@ async fn run(running: Running, mut orders: mpsc::Receiver<Order>) -> Report {
                     .await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_grace_runs_everything_is_flushed_once_more_a_second_before_its_end() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut flushes = Flushes::new(at(9), start);
+        let mut told = Vec::new();
+        while flushes.next < at(12) {
+            let now = flushes.next;
+            told.push((now.saturating_duration_since(start).as_secs(), flushes.turn(now)));
+        }
+        let whole: Vec<u64> = told.iter().filter(|(_, all)| *all).map(|(at, _)| *at).collect();
+        assert_eq!(whole, [8]);
+        assert_eq!(told.len(), 11, "and the rest each second: {told:?}");
+        // A late turn, as when the processor was taken away, is the last one too.
+        let mut late = Flushes::new(at(9), start);
+        assert!(late.turn(at(20)) && !late.turn(at(21)));
     }
 }

@@ -37,14 +37,14 @@ impl Packer {
     /// # Errors
     /// When packing panicked.
     pub(crate) async fn pack_aside(
-        mut self,
+        self,
         bytes: Vec<u8>,
         packing: Packing,
     ) -> Result<(Option<Packed>, Vec<u8>, Self), tokio::task::JoinError> {
         if packing == Packing::Plain {
             return Ok((None, bytes, self));
         }
-        tokio::task::spawn_blocking(move || (self.pack(&bytes, packing), bytes, self)).await
+        self.make_aside(move || bytes, packing).await
     }
 
     /// The same of what `make` makes, on that thread too.

@@ -3,7 +3,7 @@
 use crate::forward::{Forwarder, Kind, Outgoing, Target};
 use crate::logging::SayOnce;
 use crate::packing::{Packed, Packer, Packing};
-use crate::room::Budget;
+use crate::room::{Budget, Room};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use model::{Receipt, Why};
@@ -96,16 +96,28 @@ impl Shipper {
     }
 
     fn submit(&self, parcel: &Parcel, packed: Option<Packed>, bytes: Vec<u8>, receipt: Receipt) {
-        let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(parcel.content_type))];
-        let body = match packed {
-            Some((packed, encoding)) => {
-                headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-                packed
-            }
-            None => bytes,
-        };
-        let room = self.budget.force(parcel.kind.signal(), body.len());
+        let room = self.budget.force(parcel.kind.signal(), 0);
         let target = Target { kind: parcel.kind, path: Cow::Borrowed(parcel.path) };
-        self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
+        self.forwarder.submit(outgoing(target, parcel.content_type, packed, bytes, receipt, room));
     }
+}
+
+/// A request of what was packed, or of `bytes` where nothing was. The forwarder makes `room` fit it.
+pub(crate) fn outgoing(
+    target: Target,
+    content_type: &'static str,
+    packed: Option<Packed>,
+    bytes: Vec<u8>,
+    receipt: Receipt,
+    room: Room,
+) -> Outgoing {
+    let mut headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+    let body = match packed {
+        Some((packed, encoding)) => {
+            headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
+            packed
+        }
+        None => bytes,
+    };
+    Outgoing { target, headers, body: Bytes::from(body), receipt, room }
 }

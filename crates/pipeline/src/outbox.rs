@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 /// Memory of an entry beyond its bytes.
-const ENTRY_OVERHEAD_BYTES: usize = size_of::<Entry>();
+pub const ENTRY_OVERHEAD_BYTES: usize = size_of::<Entry>();
 
 /// What one request may carry before it is packed.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +118,11 @@ impl Outbox {
         batch
     }
 
+    /// Whether there is a batch that waits for no further entry.
+    pub fn has_full(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
     /// When the oldest entry came; `None` when nothing is held.
     pub fn since_ns(&self) -> Option<i64> {
         self.since
@@ -147,7 +152,9 @@ mod tests {
             outbox.push(1, 1, 5, |out| out.extend_from_slice(text.as_bytes()));
         }
         assert_eq!(outbox.since_ns(), Some(5));
+        assert!(outbox.has_full());
         let full = outbox.pop(false).unwrap();
+        assert!(!outbox.has_full());
         assert_eq!((&*full.bytes, full.samples()), (&b"1234567890"[..], 3));
         assert!(outbox.pop(false).is_none(), "the open one waits");
         assert_eq!(outbox.pop(true).unwrap().bytes, b"x");

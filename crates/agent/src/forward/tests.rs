@@ -599,6 +599,7 @@ async fn what_nobody_can_be_told_to_keep_evicts_its_oldest_and_says_so() {
         (Kind::Sketches, METRICS_QUEUE_MEMORY_PERCENT),
         (Kind::Events, EVENTS_MEMORY_PERCENT),
         (Kind::Checks, EVENTS_MEMORY_PERCENT),
+        (Kind::Logs, LOGS_QUEUE_MEMORY_PERCENT),
     ] {
         let routes = vec![Route { kind, main: endpoint(MAIN), additional: Vec::new() }];
         let settings = ForwardSettings { memory_bytes: MEMORY, routes };

@@ -5,11 +5,10 @@ use super::info::VERSION;
 use super::status::{labels, object};
 use crate::clock;
 use crate::forward::client::HttpClient;
-use crate::forward::{EndpointStatus, Forwarder, Kind, Outgoing, Target};
+use crate::forward::{EndpointStatus, Forwarder, Kind, Target};
 use crate::packing::{Packer, Packing};
 use crate::room::{Budget, Room};
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use crate::shipping::outgoing;
 use lifecycle::Close;
 use model::limits::TRACE_BATCH_MAX_BYTES;
 use model::stats::{ClientStats, StatsPayload};
@@ -221,9 +220,8 @@ impl Egress {
     async fn send_traces(&self, batch: Batch<Room>) {
         let Batch { mut bytes, receipt, held: room, .. } = batch;
         bytes.extend_from_slice(&self.settings.header);
-        let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))];
         let target = Target { kind: Kind::Traces, path: Cow::Borrowed("/api/v0.2/traces") };
-        self.send(target, headers, bytes, self.settings.packing, receipt, room).await;
+        self.send(target, "application/x-protobuf", bytes, self.settings.packing, receipt, room).await;
     }
 
     /// Keeps the memory of a batch that was packed, if it was a big one.
@@ -246,37 +244,29 @@ impl Egress {
             let mut bytes = Vec::new();
             wire::stats::encode_stats_payload(&payload, &mut bytes);
             let room = self.budget.force(Signal::Stats, bytes.len());
-            let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static("application/msgpack"))];
             let target = Target { kind: Kind::Stats, path: Cow::Borrowed("/api/v0.2/stats") };
             // The stats intake takes gzip (`facts/delivery.md` §4).
-            self.send(target, headers, bytes, Packing::Gzip(1), receipt, room).await;
+            self.send(target, "application/msgpack", bytes, Packing::Gzip(1), receipt, room).await;
         }
     }
 
     async fn send(
         &self,
         target: Target,
-        mut headers: Vec<(HeaderName, HeaderValue)>,
+        content_type: &'static str,
         bytes: Vec<u8>,
         packing: Packing,
         receipt: Receipt,
         room: Room,
     ) {
         let packer = lock(&self.packer).take().unwrap_or_default();
-        let Ok((packed, bytes, packer)) = packer.pack_aside(bytes, packing).await else {
+        let Ok((packed, mut bytes, packer)) = packer.pack_aside(bytes, packing).await else {
             return receipt.dropped(model::Why::Panicked);
         };
-        let body = match packed {
-            Some((packed, encoding)) => {
-                if target.kind == Kind::Traces {
-                    self.keep(bytes, packer);
-                }
-                headers.push((header::CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-                packed
-            }
-            None => bytes,
-        };
-        self.forwarder.submit(Outgoing { target, headers, body: Bytes::from(body), receipt, room });
+        if packed.is_some() && target.kind == Kind::Traces {
+            self.keep(std::mem::take(&mut bytes), packer);
+        }
+        self.forwarder.submit(outgoing(target, content_type, packed, bytes, receipt, room));
     }
 }
 

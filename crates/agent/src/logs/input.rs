@@ -1,13 +1,10 @@
 //! `POST /v1/input`: logs over HTTP, as the mini agent offers it.
 
 use super::{Encoded, Logs};
-use crate::clock;
+use crate::clock::{self, MILLISECOND_NS};
 use std::sync::atomic::Ordering;
 use wire::DecodeError;
 use wire::logs::{Defaults, input};
-
-/// Nanoseconds of a millisecond.
-const MILLISECOND_NS: i64 = 1_000_000;
 
 impl Logs {
     /// Takes the entries of a body. A bad entry costs itself only and is counted (losses.md L65).

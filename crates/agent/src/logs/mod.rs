@@ -25,7 +25,7 @@ use lifecycle::Close;
 use model::limits::{LOG_BATCH_MAX_BYTES, LOG_BATCH_MAX_COUNT};
 use model::{Books, Receipt, Signal, Why};
 use pipeline::logs::{Grouping, LogRules};
-use pipeline::outbox::{Batch, Bounds, Outbox};
+use pipeline::outbox::{Batch, Bounds, ENTRY_OVERHEAD_BYTES, Outbox};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +34,6 @@ use tokio::sync::{Notify, SetOnce};
 
 /// Room that the outbox takes, or gives back, at one time.
 const ROOM_STEP_BYTES: usize = 256 * 1024;
-/// Memory of a log in the outbox beyond its bytes.
-const ENTRY_OVERHEAD_BYTES: usize = 24;
 /// Least time between two looks at what is due.
 const TICK: Duration = Duration::from_millis(5);
 /// Room in a payload for the tags that are added when it is sent, for each log. More tags make more payloads.
@@ -120,8 +118,8 @@ struct Hot {
     /// For all logs in the outbox.
     receipt: Receipt,
     room: Room,
-    /// Logs since the last batch, for whether one is full.
-    count: usize,
+    /// The stage has ended: nobody is left to send what comes.
+    is_over: bool,
 }
 
 /// Encoded logs, one after the other.
@@ -159,7 +157,7 @@ impl Logs {
                 outbox: Outbox::new(bounds),
                 receipt: books.accept(Signal::Logs, 0),
                 room: budget.force(Signal::Logs, 0),
-                count: 0,
+                is_over: false,
             }),
             streams: Mutex::default(),
             tags: SetOnce::new(),
@@ -195,17 +193,21 @@ impl Logs {
         held < self.budget.limit(Signal::Logs) / 2
     }
 
-    /// Accepts encoded logs, or drops those that find no room; how many. Never waits.
-    pub(crate) fn file(&self, encoded: &Encoded) -> u64 {
+    /// Accepts encoded logs, or drops those that find no room. Never waits.
+    pub(crate) fn file(&self, encoded: &Encoded) {
         if encoded.filtered > 0 {
             self.books.accept(Signal::Logs, encoded.filtered).dropped(Why::Filtered);
         }
         if encoded.ends.is_empty() {
-            return 0;
+            return;
         }
         let now_ns = clock::unix_nanos();
         let mut dropped = 0;
         let mut hot = self.lock();
+        if hot.is_over {
+            // What a program left behind still writes after the stop's time.
+            return self.books.accept(Signal::Logs, encoded.ends.len() as u64).dropped(Why::Deadline);
+        }
         let was_empty = hot.outbox.since_ns().is_none();
         let mut start = 0;
         // Looked up once: it is a sum over all batches.
@@ -220,14 +222,13 @@ impl Logs {
             }
             held = needed;
             hot.outbox.push(1, 1, now_ns, |out| out.extend_from_slice(entry));
-            hot.count += 1;
         }
         // Memory grows in steps of its own.
         let held = hot.outbox.held_bytes();
         hot.room.cover(held);
         let taken = encoded.ends.len() as u64 - dropped;
         hot.receipt.merge(self.books.accept(Signal::Logs, taken));
-        let is_full = hot.count >= LOG_BATCH_MAX_COUNT;
+        let is_full = hot.outbox.has_full();
         drop(hot);
         if dropped > 0 {
             self.books.accept(Signal::Logs, dropped).dropped(Why::QueueFull);
@@ -239,7 +240,6 @@ impl Logs {
         if was_empty || is_full {
             self.wake.notify_one();
         }
-        dropped
     }
 
     fn lock(&self) -> MutexGuard<'_, Hot> {
@@ -282,6 +282,7 @@ impl Logs {
         }
         self.flush_in_time(true, &shipper, &close).await;
         let mut hot = self.lock();
+        hot.is_over = true;
         hot.receipt.take(u64::MAX).dropped(Why::Deadline);
     }
 
@@ -324,7 +325,6 @@ impl Logs {
             let (batch, receipt) = {
                 let mut hot = self.lock();
                 let Some(batch) = hot.outbox.pop(all) else { break };
-                hot.count = hot.count.saturating_sub(count(&batch));
                 let receipt = hot.receipt.take(batch.samples());
                 let needed = hot.outbox.held_bytes().next_multiple_of(ROOM_STEP_BYTES);
                 hot.room.shrink_to(needed);
@@ -335,7 +335,5 @@ impl Logs {
     }
 }
 
-/// Logs of a batch: each entry is one.
-fn count(batch: &Batch) -> usize {
-    usize::try_from(batch.samples()).unwrap_or(usize::MAX)
-}
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,13 @@
 //! One stream of bytes whose lines are logs.
 
 use super::{Encoded, Logs, held};
-use crate::clock;
+use crate::clock::{self, MILLISECOND_NS};
 use model::log::{Log, LogStatus};
 use pipeline::logs::{Message, Stream, Verdict};
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::logs::lift;
-
-/// Nanoseconds of a millisecond.
-const MILLISECOND_NS: i64 = 1_000_000;
 
 /// One stream of bytes whose lines are logs: standard output, standard error, a file.
 #[derive(Debug)]
@@ -43,16 +40,15 @@ impl LogStream {
         stream
     }
 
-    /// Takes bytes as they were written. Never waits for more than a copy; how many logs found no room.
-    pub(crate) fn take(&self, bytes: &[u8]) -> u64 {
+    /// Takes bytes as they were written. Never waits for more than a copy.
+    pub(crate) fn take(&self, bytes: &[u8]) {
         let now_ns = clock::unix_nanos();
         let was_waiting = self.next_deadline_ns().is_some();
-        let dropped = self.with(|records, emit| records.push(bytes, now_ns, emit));
+        self.with(|records, emit| records.push(bytes, now_ns, emit));
         if !was_waiting && self.next_deadline_ns().is_some() {
             // A record began to wait for its next line.
             self.hub.wake.notify_one();
         }
-        dropped
     }
 
     /// Lets records go that have waited for long.
@@ -98,7 +94,7 @@ impl LogStream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with(&self, act: impl FnOnce(&mut Stream, &mut dyn FnMut(Message<'_>))) -> u64 {
+    fn with(&self, act: impl FnOnce(&mut Stream, &mut dyn FnMut(Message<'_>))) {
         let mut state = self.lock();
         let State { records, encoded, settled, .. } = &mut *state;
         encoded.clear();
@@ -106,7 +102,7 @@ impl LogStream {
             *settled = message.end;
             self.encode(&message, encoded);
         });
-        self.hub.file(encoded)
+        self.hub.file(encoded);
     }
 
     fn encode(&self, message: &Message<'_>, encoded: &mut Encoded) {

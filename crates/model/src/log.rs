@@ -1,5 +1,9 @@
 //! Logs.
 
+/// Stands where a message was cut, as the reference agent writes it: at the end of a part that is continued, and at the
+/// beginning of the next one.
+pub const TRUNCATED: &str = "...TRUNCATED...";
+
 /// How bad it is, as the intake knows it; the worst first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, PartialOrd, Ord)]
 pub enum LogStatus {

@@ -52,7 +52,8 @@ pub enum Answer {
 }
 
 /// What a server serves. Called on the server's one thread, so each call delays all clients; none of them waits in a
-/// submission of its own, though. A panic is contained, and answered as [`Reason::Panicked`].
+/// submission of its own, though. A panic is contained and counted; one over a submission is answered as
+/// [`Reason::Panicked`].
 pub trait Service: Send + Sync + 'static {
     /// Room before reading: a payload that is not in its datagram is not read unless this is `None`. Nothing is reserved
     /// by it, and [`Service::submit`] decides.

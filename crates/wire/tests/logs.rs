@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use lastlight_wire::intake::logs::{TRUNCATED, encode, payload};
+use lastlight_wire::intake::logs::{encode, payload};
 use model::limits::{LOG_BATCH_MAX_BYTES, LOG_MAX_BYTES};
-use model::log::{Log, LogStatus};
+use model::log::{Log, LogStatus, TRUNCATED};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

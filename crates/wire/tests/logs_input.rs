@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use lastlight_wire::intake::logs::{TRUNCATED, payload};
+use lastlight_wire::intake::logs::payload;
 use lastlight_wire::logs::{Defaults, EntryError, input};
 use lastlight_wire::{DecodeError, ErrorKind};
-use model::limits::LOG_MAX_BYTES;
+use model::limits::{LOG_BATCH_MAX_BYTES, LOG_MAX_BYTES};
+use model::log::TRUNCATED;
 use serde_json::{Value, json};
 
 const DEFAULTS: Defaults<'static> =
@@ -127,6 +128,17 @@ fn l61_a_message_that_is_too_long_is_cut_and_says_so() {
     ] {
         assert_eq!(read(body.as_bytes()).unwrap(), [Err(EntryError::TooLarge)]);
     }
+}
+
+#[test]
+fn the_longest_entry_of_the_worst_bytes_goes_into_a_payload() {
+    let frame = br#"{"message":"","b":""}"#.len();
+    let worst = vec![0xff; (LOG_MAX_BYTES - frame) / 2];
+    let body = [b"{\"message\":\"", &*worst, b"\",\"b\":\"", &*worst, b"\"}"].concat();
+    let (mut open, mut sent) = (Vec::new(), Vec::new());
+    input(&body, |entry| entry.unwrap().encode(&DEFAULTS, &mut open)).unwrap();
+    payload(std::iter::once(&*open), "x:y", &mut sent);
+    assert!(sent.len() > 2 * LOG_MAX_BYTES && sent.len() < LOG_BATCH_MAX_BYTES);
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         memory_bytes: reader.bytes(&table::LASTLIGHT_MEMORY),
         stop_timeout: reader.duration(&table::LASTLIGHT_STOP_TIMEOUT),
         stop_signal: reader.choice(&table::LASTLIGHT_STOP_SIGNAL),
-        kill_after: kill_after(reader),
+        kill_after: reader.optional_duration(&table::LASTLIGHT_KILL_AFTER),
         subreaper: reader.boolean(&table::LASTLIGHT_SUBREAPER),
         strict_exit: reader.boolean(&table::LASTLIGHT_STRICT_EXIT),
         exit_with_parent: exit_with_parent(reader),
@@ -109,7 +109,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(1);
 /// Defaults that follow from where we run, and as what (`facts/platforms.md` §8).
 fn defaults(reader: &mut Reader<'_>, strings: &dyn Strings, face: Face, platform: platform::Platform) {
     if let Some(grace) = platform.stop_grace(strings) {
-        let timeout = grace.saturating_sub(STOP_MARGIN).as_secs().to_string();
+        let timeout = grace.saturating_sub(STOP_MARGIN).as_secs();
         reader.default_to(&table::LASTLIGHT_STOP_TIMEOUT, format!("{timeout}s"), "by the platform's grace");
     }
     if face == Face::Agent {
@@ -127,12 +127,6 @@ fn defaults(reader: &mut Reader<'_>, strings: &dyn Strings, face: Face, platform
             reader.default_to(setting, "true", "beside programs");
         }
     }
-}
-
-fn kill_after(reader: &mut Reader<'_>) -> Option<Duration> {
-    let Kind::Duration { min_ms, max_ms } = table::LASTLIGHT_KILL_AFTER.kind else { return None };
-    let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(max_ms));
-    reader.optional(&table::LASTLIGHT_KILL_AFTER, |text| parse::duration(text, min, max))
 }
 
 fn identity(reader: &mut Reader<'_>, detection: &Detection, probe: &Probe) -> Identity {
@@ -490,7 +484,7 @@ fn destination(
     }
     destination.main.api_key = key.and_then(|key| reader.optional(key, parse::secret));
     let parse_all = |text: &str| {
-        let pairs = parse::endpoint_map(text)?.into_iter();
+        let pairs = parse::endpoints(additional.kind, text)?.into_iter();
         pairs
             .map(|(url, key)| {
                 let url = parse_url(&url).map_err(|why| format!("{url:?}: {why}"))?;

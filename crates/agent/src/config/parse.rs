@@ -2,6 +2,7 @@
 
 use super::endpoint::BaseUrl;
 use super::secret::Secret;
+use super::table::Kind;
 use pipeline::config::{LogRule, ReplaceRule, TagRegexRule, TagRule};
 use pipeline::metrics::mapper;
 use regex::Regex;
@@ -320,8 +321,7 @@ pub fn mapper_profiles(text: &str) -> Result<Vec<mapper::Profile>, Why> {
         Wildcard,
         Regex,
     }
-    let profiles: Vec<Profile> =
-        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of profiles: {error}"))?;
+    let profiles: Vec<Profile> = rows(text, "profiles")?;
     let checked = profiles.into_iter().enumerate().map(|(index, profile)| {
         let place = format!("profile {}", index + 1);
         if profile.prefix.is_empty() {
@@ -396,18 +396,12 @@ pub fn replace_rules(text: &str) -> Result<Vec<ReplaceRule>, Why> {
         #[serde(default)]
         repl: String,
     }
-    let rows: Vec<Row> =
-        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of rules: {error}"))?;
-    let numbered = rows.iter().enumerate();
-    numbered
-        .map(|(index, row)| {
-            if row.pattern.is_empty() {
-                return Err(format!("rule {}: \"pattern\" is empty", index + 1));
-            }
-            ReplaceRule::new(&row.name, &row.pattern, &row.repl)
-                .map_err(|error| format!("rule {}: {error}", index + 1))
-        })
-        .collect()
+    rules(rows(text, "rules")?, |row: &Row| {
+        if row.pattern.is_empty() {
+            return Err("\"pattern\" is empty".into());
+        }
+        ReplaceRule::new(&row.name, &row.pattern, &row.repl).map_err(|error| error.to_string())
+    })
 }
 
 /// Rules for logs.
@@ -421,23 +415,38 @@ pub fn log_rules(text: &str) -> Result<Vec<LogRule>, Why> {
         #[serde(default)]
         replace_placeholder: String,
     }
-    let rows: Vec<Row> =
-        serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of rules: {error}"))?;
+    rules(rows(text, "rules")?, |row: &Row| {
+        LogRule::new(&row.r#type, &row.name, &row.pattern, &row.replace_placeholder)
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// A JSON array of what is called `name`.
+fn rows<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> Result<Vec<T>, Why> {
+    serde_json::from_str(text).map_err(|error| format!("it is not a JSON array of {name}: {error}"))
+}
+
+/// Every row as a rule. One bad rule is an error, with its place.
+fn rules<Row, T>(rows: Vec<Row>, rule: impl Fn(&Row) -> Result<T, Why>) -> Result<Vec<T>, Why> {
     let numbered = rows.iter().enumerate();
-    numbered
-        .map(|(index, row)| {
-            LogRule::new(&row.r#type, &row.name, &row.pattern, &row.replace_placeholder)
-                .map_err(|error| format!("rule {}: {error}", index + 1))
-        })
-        .collect()
+    numbered.map(|(index, row)| rule(row).map_err(|why| format!("rule {}: {why}", index + 1))).collect()
+}
+
+/// Hosts, or URLs, and keys of a setting of further endpoints. Errors quote no key.
+pub(super) fn endpoints(kind: Kind, text: &str) -> Result<Vec<(String, Secret)>, Why> {
+    if kind == Kind::LogEndpoints { log_endpoints(text) } else { endpoint_map(text) }
+}
+
+/// JSON that holds keys, of which errors quote nothing.
+fn secret_json(text: &str) -> Result<serde_json::Value, Why> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("it is not JSON (line {}, column {})", error.line(), error.column()))
 }
 
 /// Endpoints of logs, each with its key. Errors quote no key.
 pub fn log_endpoints(text: &str) -> Result<Vec<(String, Secret)>, Why> {
     use serde_json::Value;
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| format!("it is not JSON (line {}, column {})", error.line(), error.column()))?;
-    let Value::Array(rows) = value else { return Err("it is not a JSON array".into()) };
+    let Value::Array(rows) = secret_json(text)? else { return Err("it is not a JSON array".into()) };
     let numbered = rows.iter().enumerate();
     numbered
         .map(|(index, row)| {
@@ -469,9 +478,7 @@ pub fn log_endpoints(text: &str) -> Result<Vec<(String, Secret)>, Why> {
 /// A map of URLs (or domains) to keys, one entry for each pair. Errors quote nothing of it: it holds keys.
 pub fn endpoint_map(text: &str) -> Result<Vec<(String, Secret)>, Why> {
     use serde_json::Value;
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| format!("it is not JSON (line {}, column {})", error.line(), error.column()))?;
-    let Value::Object(map) = value else { return Err("it is not a JSON map".into()) };
+    let Value::Object(map) = secret_json(text)? else { return Err("it is not a JSON map".into()) };
     let mut pairs = Vec::new();
     for (url, keys) in map {
         let keys = match keys {

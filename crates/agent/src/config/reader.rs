@@ -139,8 +139,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn integer(&mut self, setting: &'static Setting) -> i64 {
-        let Kind::Integer { min, max, .. } = setting.kind else { unreachable!("{}", setting.name()) };
-        self.value(setting, |text| parse::integer(text, min, max))
+        self.value(setting, |text| integer(setting, text))
+    }
+
+    pub(super) fn optional_integer(&mut self, setting: &'static Setting) -> Option<i64> {
+        self.optional(setting, |text| integer(setting, text))
     }
 
     pub(super) fn decimal(&mut self, setting: &'static Setting) -> f64 {
@@ -154,9 +157,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn duration(&mut self, setting: &'static Setting) -> Duration {
-        let Kind::Duration { min_ms, max_ms } = setting.kind else { unreachable!("{}", setting.name()) };
-        let (min, max) = (Duration::from_millis(min_ms), Duration::from_millis(max_ms));
-        self.value(setting, |text| parse::duration(text, min, max))
+        self.value(setting, |text| duration(setting, text))
+    }
+
+    pub(super) fn optional_duration(&mut self, setting: &'static Setting) -> Option<Duration> {
+        self.optional(setting, |text| duration(setting, text))
     }
 
     /// One of the words of the setting, in lower case; empty when it is not set and has no default.
@@ -225,22 +230,25 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn integer(setting: &Setting, text: &str) -> Result<i64, Why> {
+    let Kind::Integer { min, max, .. } = setting.kind else { unreachable!("{}", setting.name()) };
+    parse::integer(text, min, max)
+}
+
+fn duration(setting: &Setting, text: &str) -> Result<Duration, Why> {
+    let Kind::Duration { min_ms, max_ms } = setting.kind else { unreachable!("{}", setting.name()) };
+    parse::duration(text, Duration::from_millis(min_ms), Duration::from_millis(max_ms))
+}
+
 /// A value for people: secrets masked, long ones cut.
 pub(super) fn shown(setting: &Setting, text: &str) -> String {
     let text = match setting.kind {
         _ if text.is_empty() => String::new(),
         Kind::Secret => mask(text),
         Kind::ProxyUrl => without_password(text),
-        Kind::EndpointMap => match parse::endpoint_map(text) {
+        Kind::EndpointMap | Kind::LogEndpoints => match parse::endpoints(setting.kind, text) {
             Ok(pairs) => {
                 let pairs: Vec<String> = pairs.iter().map(|(url, key)| format!("{url} ({key})")).collect();
-                pairs.join(", ")
-            }
-            Err(_) => mask(""),
-        },
-        Kind::LogEndpoints => match parse::log_endpoints(text) {
-            Ok(pairs) => {
-                let pairs: Vec<String> = pairs.iter().map(|(host, key)| format!("{host} ({key})")).collect();
                 pairs.join(", ")
             }
             Err(_) => mask(""),

@@ -1,7 +1,6 @@
 //! Lines of a stream that arrives in pieces of any size.
 
 use super::parts::Parts;
-pub use super::parts::TRUNCATED;
 use memchr::memchr;
 use model::limits::LOG_MAX_BYTES;
 
@@ -15,7 +14,7 @@ pub struct Message<'a> {
     /// How many bytes of the stream are behind it, its own newline included: where to read on, once this message and
     /// all before it are safe. Parts of one line, all but the last, repeat where their line began.
     pub end: u64,
-    /// Whether this is a part of something longer; see [`TRUNCATED`].
+    /// Whether this is a part of something longer; see [`model::log::TRUNCATED`].
     pub truncated: bool,
 }
 
@@ -23,7 +22,7 @@ pub struct Message<'a> {
 ///
 /// A line ends with `\n` or `\r\n`. Empty lines are emitted as they are: they may belong to a group, and
 /// [`super::MultiLine`] leaves them out elsewhere. A line longer than [`LOG_MAX_BYTES`] goes in parts, of which each
-/// but the last ends with [`TRUNCATED`] and each but the first begins with it. A line that lies within one piece is
+/// but the last ends with [`model::log::TRUNCATED`] and each but the first begins with it. A line that lies within one piece is
 /// emitted as a slice of it; only what has no newline yet is kept, at most one log of it.
 #[derive(Debug, Default)]
 pub struct Assembler {

@@ -1,9 +1,7 @@
 //! Text that grows up to one log, and beyond it goes out in parts.
 
 use model::limits::LOG_MAX_BYTES;
-
-/// Ends a part that is continued and begins the next one, as the reference agent writes it.
-pub const TRUNCATED: &[u8] = b"...TRUNCATED...";
+use model::log::TRUNCATED;
 
 /// Capacity kept between logs; what a longer one needed is given back.
 const RETAINED_MAX_BYTES: usize = 16 * 1024;
@@ -52,10 +50,10 @@ impl Parts {
         while self.held.len() > LOG_MAX_BYTES - TRUNCATED.len() {
             self.cut(emit);
         }
-        self.held.extend_from_slice(TRUNCATED);
+        self.held.extend_from_slice(TRUNCATED.as_bytes());
         emit(&self.held);
         self.held.clear();
-        self.held.extend_from_slice(TRUNCATED);
+        self.held.extend_from_slice(TRUNCATED.as_bytes());
         self.continued = true;
     }
 
@@ -101,10 +99,10 @@ impl Parts {
         let at = character_start(&self.held, LOG_MAX_BYTES - TRUNCATED.len());
         // Some bytes more than the marker: what was looked ahead, and a character.
         let rest = self.held.split_off(at);
-        self.held.extend_from_slice(TRUNCATED);
+        self.held.extend_from_slice(TRUNCATED.as_bytes());
         emit(&self.held);
         self.held.clear();
-        self.held.extend_from_slice(TRUNCATED);
+        self.held.extend_from_slice(TRUNCATED.as_bytes());
         self.held.extend_from_slice(&rest);
         self.continued = true;
     }

@@ -2,8 +2,8 @@
 //! the one before, as the reference agent documents.
 
 use super::multi_line::Grouping;
-use super::parts::TRUNCATED;
 use crate::config::{LogRule, LogRuleKind};
+use model::log::TRUNCATED;
 use std::borrow::Cow;
 
 /// What the rules say of one log.
@@ -49,7 +49,8 @@ impl LogRules {
                 LogRuleKind::ExcludeAtMatch => matches(&text),
                 LogRuleKind::IncludeAtMatch => !matches(&text),
                 LogRuleKind::ExcludeTruncated => {
-                    message.starts_with(TRUNCATED) || message.ends_with(TRUNCATED)
+                    let marker = TRUNCATED.as_bytes();
+                    message.starts_with(marker) || message.ends_with(marker)
                 }
                 LogRuleKind::MultiLine => false,
                 LogRuleKind::MaskSequences => {

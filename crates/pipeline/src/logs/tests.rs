@@ -1,10 +1,11 @@
 //! Lines and groups, for any bytes in any pieces.
 
-use super::lines::{Assembler, Message, TRUNCATED};
+use super::lines::{Assembler, Message};
 use super::multi_line::{FLUSH_TIMEOUT_NS, GROUP_MAX_LINES, Grouping};
 use super::{LogRules, Stream, Verdict};
 use crate::config::{LogRule, compile};
 use model::limits::LOG_MAX_BYTES;
+use model::log::TRUNCATED;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,7 @@ fn split(bytes: &[u8]) -> Vec<&[u8]> {
 fn whole(messages: &[Owned]) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let mut open = false;
+    let marker = TRUNCATED.as_bytes();
     for message in messages {
         let mut bytes = message.bytes.as_slice();
         if !message.truncated {
@@ -72,12 +74,12 @@ fn whole(messages: &[Owned]) -> Vec<Vec<u8>> {
             continue;
         }
         if open {
-            bytes = bytes.strip_prefix(TRUNCATED).expect("begins with the marker");
+            bytes = bytes.strip_prefix(marker).expect("begins with the marker");
         } else {
             all.push(Vec::new());
         }
-        open = bytes.ends_with(TRUNCATED);
-        all.last_mut().unwrap().extend_from_slice(bytes.strip_suffix(TRUNCATED).unwrap_or(bytes));
+        open = bytes.ends_with(marker);
+        all.last_mut().unwrap().extend_from_slice(bytes.strip_suffix(marker).unwrap_or(bytes));
     }
     assert!(!open);
     all

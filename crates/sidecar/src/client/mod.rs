@@ -243,7 +243,8 @@ impl Client {
         self.check_process();
         let deadline = Instant::now() + within;
         self.wait_until(deadline, |own| own.queue.len() == 0);
-        if let Some(socket) = self.own.link.socket() {
+        // Before it has proven itself a client has nothing to say, and would be taken for who it is not.
+        if let Link::Up { socket, .. } = &self.own.link {
             let mut message = Vec::new();
             Message::Close.encode(&mut message);
             socket::send(socket, &message, None).ok();

@@ -1,6 +1,7 @@
 //! One client, from its first byte to its end.
 
 use super::serve::Context;
+use crate::counts::ServerCounts;
 use crate::frame::{
     Carried, Denied, HEADER_BYTES, Headers, Message, PROOF_BYTES, PROTOCOL, REPLY_MAX_BYTES, Reason, Reply,
     STATS_MAX_BYTES, headers,
@@ -220,7 +221,7 @@ impl Connection {
             }
             (Stage::Open, Message::Stats { id }) => {
                 let service = context.service;
-                let of_service = catch_unwind(AssertUnwindSafe(|| service.stats())).unwrap_or_default();
+                let of_service = contain(context.counts, || service.stats()).unwrap_or_default();
                 let text = context.counts.lines() + &of_service;
                 self.answer(Reply::Stats { id, text: text.as_bytes() });
                 Ok(())
@@ -253,7 +254,8 @@ impl Connection {
         let Whole { id, kind, resent, headers } = whole;
         let submission = Submission { id, kind, resent, headers, payload, peer: self.peer };
         let service = context.service;
-        let answer = contain(context, || service.submit(submission));
+        let answer = contain(context.counts, || service.submit(submission))
+            .unwrap_or(Answer::Refused(Reason::Panicked));
         if answer == Answer::Accepted {
             context.counts.accepted_bytes += bytes;
         }
@@ -269,10 +271,8 @@ impl Connection {
     ) -> Option<Answer> {
         let announced = Announced { kind, headers, bytes, peer: self.peer };
         let service = context.service;
-        catch_unwind(AssertUnwindSafe(|| service.admit(&announced))).unwrap_or_else(|_| {
-            context.counts.panics += 1;
-            Some(Answer::Refused(Reason::Panicked))
-        })
+        contain(context.counts, || service.admit(&announced))
+            .unwrap_or(Some(Answer::Refused(Reason::Panicked)))
     }
 
     fn submit_file(
@@ -355,10 +355,8 @@ impl Connection {
         self.flush = Some((id, deadline));
         let flushing = Flushing::new(Arc::clone(context.mailbox), self.id, id);
         let service = context.service;
-        // The panic drops it, which is an answer.
-        if catch_unwind(AssertUnwindSafe(|| service.flush(deadline, flushing))).is_err() {
-            context.counts.panics += 1;
-        }
+        // A panic drops it, which is an answer.
+        contain(context.counts, || service.flush(deadline, flushing));
     }
 
     /// A flush ended, one that is still waited for or not.
@@ -445,7 +443,7 @@ impl Connection {
             counts.broken_off += 1;
         }
         if let Some(denied) = denied {
-            context.service.denied(self.peer, denied);
+            contain(counts, || context.service.denied(self.peer, denied));
             Reply::Denied(denied).encode(&mut self.answers);
         }
     }
@@ -485,10 +483,9 @@ struct Whole<'a> {
     headers: Headers<'a>,
 }
 
-/// A panic of the service is an answer.
-fn contain(context: &mut Context<'_>, call: impl FnOnce() -> Answer) -> Answer {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-        context.counts.panics += 1;
-        Answer::Refused(Reason::Panicked)
-    })
+/// Every call of the service goes through here. `None` when it panicked, which is counted.
+pub(super) fn contain<T>(counts: &mut ServerCounts, call: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(call)).ok();
+    counts.panics += u64::from(result.is_none());
+    result
 }

@@ -86,7 +86,7 @@ struct State {
     is_ended: bool,
 }
 
-/// Ends of flushes on their way to the server's thread: at most one for each flush that a client waits for.
+/// Ends of flushes on their way to the server's thread: at most one for each [`crate::Flushing`] that the service was given.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     flushed: Mutex<Vec<(u64, u64, bool)>>,
@@ -172,9 +172,13 @@ impl Serving {
         Ok(Self { thread: Some(spawned?), shared, pid })
     }
 
-    /// What was counted up to the last answers.
+    /// What was counted up to the last answers. Zero in a child of the process that started it.
     #[must_use]
     pub fn counts(&self) -> ServerCounts {
+        if self.pid != our_pid() {
+            // The thread may have held the lock when the process forked; nobody would ever give it up here.
+            return ServerCounts::default();
+        }
         lock(&self.shared.state).counts
     }
 

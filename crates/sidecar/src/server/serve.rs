@@ -1,6 +1,6 @@
 //! The loop of the server's thread.
 
-use super::connection::{Connection, End, Turn};
+use super::connection::{Connection, End, Turn, contain};
 use super::{Mailbox, ServerOptions, Shared};
 use crate::counts::ServerCounts;
 use crate::frame::{Denied, MESSAGE_MAX_BYTES, Reply};
@@ -222,7 +222,7 @@ impl Loop {
         };
         if !self.lock.rendezvous().owner().permits(peer) {
             self.counts.denied_user += 1;
-            self.service.denied(peer, Denied::User);
+            contain(&mut self.counts, || self.service.denied(peer, Denied::User));
             let mut reply = Vec::new();
             Reply::Denied(Denied::User).encode(&mut reply);
             socket::send(&socket, &reply, None).ok();

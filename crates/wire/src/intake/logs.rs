@@ -3,15 +3,10 @@
 //! What [`encode`] writes is *open*: it ends within the log's own tags. The platform's tags may become known later, and
 //! they are many bytes that would be held once per log; [`payload`] adds them when the request is made.
 
-use model::limits::LOG_MAX_BYTES;
-use model::log::Log;
+use model::limits::LOG_ESCAPED_MAX_BYTES;
+use model::log::{Log, TRUNCATED};
 
 use super::{escape, json};
-
-/// Stands where a message was cut.
-pub const TRUNCATED: &str = "...TRUNCATED...";
-/// One message, escaped. A byte that is escaped takes up to six.
-const ESCAPED_MAX_BYTES: usize = 2 * LOG_MAX_BYTES;
 
 /// Appends one log as an open JSON object. Members, in this order: `message`, `status`, `timestamp` (milliseconds, a
 /// number), `hostname`, `service`, `ddsource`, `dd.trace_id`, `dd.span_id` and, last and without the quote and brace that
@@ -22,14 +17,15 @@ const ESCAPED_MAX_BYTES: usize = 2 * LOG_MAX_BYTES;
 /// `dd.trace_id`, which tracers that write JSON give in this form too.
 ///
 /// The message may be any bytes: what is not UTF-8 becomes U+FFFD, control characters and so ANSI sequences are kept,
-/// escaped. How long it may be is the caller's to keep ([`LOG_MAX_BYTES`]); one that grows beyond twice that, which takes
-/// very many control characters, is cut, so that every log goes into a payload.
+/// escaped. How long it may be is the caller's to keep ([`model::limits::LOG_MAX_BYTES`]); one that grows beyond
+/// [`LOG_ESCAPED_MAX_BYTES`], which takes very many control characters, is cut and ends with [`TRUNCATED`], so that every
+/// log goes into a payload.
 pub fn encode(log: &Log<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"message\":\"");
     let start = out.len();
     escape::bytes(log.message, out);
-    if out.len() - start > ESCAPED_MAX_BYTES {
-        let keep = escape::boundary(&out[start..], ESCAPED_MAX_BYTES - TRUNCATED.len());
+    if out.len() - start > LOG_ESCAPED_MAX_BYTES {
+        let keep = escape::boundary(&out[start..], LOG_ESCAPED_MAX_BYTES - TRUNCATED.len());
         out.truncate(start + keep);
         out.extend_from_slice(TRUNCATED.as_bytes());
     }

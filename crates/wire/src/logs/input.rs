@@ -3,13 +3,13 @@
 use std::fmt;
 
 use model::limits::LOG_MAX_BYTES;
-use model::log::LogStatus;
+use model::log::{LogStatus, TRUNCATED};
 
 use super::lift::{Lifted, Lifting};
 use super::scan::{Kind, Scan, Value};
 use crate::error::DecodeError;
 use crate::intake::escape;
-use crate::intake::logs::{TAGS, TRUNCATED, member};
+use crate::intake::logs::{TAGS, member};
 
 /// Members that [`Entry::encode`] writes at places of their own.
 const OWN: [&[u8]; 7] =

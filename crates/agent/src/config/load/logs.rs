@@ -76,14 +76,8 @@ fn files(reader: &mut Reader<'_>, strings: &dyn Strings) -> Option<FilePattern> 
 
 /// Where logs go.
 pub(super) fn destination(reader: &mut Reader<'_>, destination: &mut Destination, to_worker: bool) {
-    let url = reader.optional(&table::DD_LOGS_CONFIG_LOGS_DD_URL, logs_url);
-    if url.is_none() {
-        let usual = destination.main.url.as_str().to_owned();
-        reader.replace_default(&table::DD_LOGS_CONFIG_LOGS_DD_URL, &usual, super::BY_SITE);
-    }
-    destination.main.url = url.unwrap_or_else(|| destination.main.url.clone());
-    destination.additional =
-        reader.optional(&table::DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS, additional).unwrap_or_default();
+    let settings = [&table::DD_LOGS_CONFIG_LOGS_DD_URL, &table::DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS];
+    super::destination(reader, destination, settings, None, logs_url);
     let worker = reader.optional(&table::DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL, |text| {
         Ok(BaseUrl::new(text)?.or_path(LOGS_PATH))
     });
@@ -104,16 +98,6 @@ fn logs_url(text: &str) -> Result<BaseUrl, parse::Why> {
     let url =
         if text.contains("://") { BaseUrl::new(text) } else { BaseUrl::new(&format!("https://{text}")) };
     Ok(url?.or_path(LOGS_PATH))
-}
-
-fn additional(text: &str) -> Result<Vec<Endpoint>, parse::Why> {
-    let endpoints = parse::log_endpoints(text)?.into_iter();
-    endpoints
-        .map(|(host, key)| {
-            let url = logs_url(&host).map_err(|why| format!("{host:?}: {why}"))?;
-            Ok(Endpoint { url, api_key: Some(key) })
-        })
-        .collect()
 }
 
 #[cfg(test)]

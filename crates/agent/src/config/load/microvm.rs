@@ -1,9 +1,8 @@
 //! The settings of a MicroVM's lifecycle.
 
 use super::super::MicroVm;
-use super::super::parse;
 use super::super::reader::Reader;
-use super::super::table::{self, Kind, Setting};
+use super::super::table::{self, Setting};
 use super::port;
 use crate::platform::{Face, Platform};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +10,8 @@ use std::time::Duration;
 
 pub(super) fn read(reader: &mut Reader<'_>, platform: Platform, face: Face) -> Option<MicroVm> {
     let port = reader.value(&table::DD_AWS_MICROVM_LIFECYCLE_PORT, port);
-    let app_port = app_port(reader);
+    let app_port = reader.optional_integer(&table::DD_AWS_MICROVM_USER_APP_PORT);
+    let app_port = app_port.and_then(|port| u16::try_from(port).ok());
     let mut milliseconds =
         |setting: &'static Setting| Duration::from_millis(reader.integer(setting).unsigned_abs());
     let forward_timeout = milliseconds(&table::DD_AWS_MICROVM_FORWARD_TIMEOUT_MS);
@@ -35,12 +35,6 @@ pub(super) fn read(reader: &mut Reader<'_>, platform: Platform, face: Face) -> O
         ready_timeout,
         validate_timeout,
     })
-}
-
-fn app_port(reader: &mut Reader<'_>) -> Option<u16> {
-    let Kind::Integer { min, max, .. } = table::DD_AWS_MICROVM_USER_APP_PORT.kind else { return None };
-    let parsed = reader.optional(&table::DD_AWS_MICROVM_USER_APP_PORT, |text| parse::integer(text, min, max));
-    parsed.and_then(|port| u16::try_from(port).ok())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! One function per decoder; each panics when what must hold of it does not. They are shared with
-//! `crates/wire/tests/hostile.rs` and `crates/sidecar/tests/seeds.rs`, which replay the seeds and mutations of them in
+//! `crates/wire/tests/hostile.rs` and `crates/channel/tests/seeds.rs`, which replay the seeds and mutations of them in
 //! every `cargo test`.
 
 #[path = "../../crates/wire/tests/support/targets.rs"]
 mod targets;
 
-#[path = "../../crates/sidecar/tests/support/targets.rs"]
+#[path = "../../crates/channel/tests/support/targets.rs"]
 mod sidecar;
 
 pub use sidecar::*;

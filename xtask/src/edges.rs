@@ -11,19 +11,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lastlight-lifecycle", &[]),
     ("lastlight-agent", &["lastlight-model", "lastlight-wire", "lastlight-pipeline", "lastlight-lifecycle"]),
     ("lastlight-init", &[]),
-    ("lastlight-sidecar", &[]),
+    ("lastlight-channel", &[]),
+    ("lastlight-sidecar", &["lastlight-agent", "lastlight-channel"]),
+    ("lastlight-tracer", &[]),
+    ("lastlight-capi", &["lastlight-sidecar", "lastlight-tracer"]),
     ("lastlight-desk", &["lastlight-model", "lastlight-wire"]),
-    ("lastlight", &["lastlight-agent", "lastlight-desk", "lastlight-init"]),
+    ("lastlight", &["lastlight-agent", "lastlight-desk", "lastlight-init", "lastlight-sidecar"]),
     ("lastlight-testkit", &[]),
     ("lastlight-e2e", &["lastlight-testkit"]),
     ("xtask", &["lastlight-agent"]),
 ];
 
 /// Crates with a place for unsafe code. Cargo cannot except one line of an inherited table, so they repeat it.
-const WITH_UNSAFE: &[&str] = &["lastlight-init", "lastlight-sidecar"];
+const WITH_UNSAFE: &[&str] = &["lastlight-init", "lastlight-channel", "lastlight-sidecar", "lastlight-capi"];
 
 /// What only tests may use besides.
-const FOR_TESTS: &[&str] = &["lastlight-testkit", "lastlight-model"];
+const FOR_TESTS: &[&str] = &["lastlight-testkit", "lastlight-model", "lastlight-wire"];
 
 pub(crate) fn problems(root: &Path) -> Vec<String> {
     let metadata = match metadata(root) {

@@ -5,7 +5,7 @@
 
 mod support;
 
-use lastlight_sidecar as sidecar;
+use lastlight_channel as sidecar;
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::pwrite;

@@ -5,7 +5,7 @@
 
 mod support;
 
-use lastlight_sidecar as sidecar;
+use lastlight_channel as sidecar;
 use sidecar::{Client, ClientOptions, Rendezvous, Trouble};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -18,7 +18,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use support::{Recorder, WAIT_MAX, client, outgoing, serve, until};
 
-const PROBE: &str = env!("CARGO_BIN_EXE_sidecar-probe");
+const PROBE: &str = env!("CARGO_BIN_EXE_channel-probe");
 /// Lines that may wait to be read.
 const LINES_MAX_COUNT: usize = 10_000;
 

@@ -1,8 +1,8 @@
 //! What a submission costs its caller, against writing the same bytes to a Unix stream socket. Run by hand:
-//! `cargo run --release -p lastlight-sidecar --bin sidecar-probe -- measure`.
+//! `cargo run --release -p lastlight-channel --bin channel-probe -- measure`.
 
 use crate::fork::spawn;
-use lastlight_sidecar::{
+use lastlight_channel::{
     Answer, Client, ClientOptions, Flushing, Outgoing, Rendezvous, ServerOptions, Service, Serving,
     Submission,
 };

@@ -5,7 +5,7 @@
 
 mod support;
 
-use lastlight_sidecar as sidecar;
+use lastlight_channel as sidecar;
 use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES};
 use sidecar::{
     Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, ServerOptions, Trouble,

@@ -1,7 +1,7 @@
 //! What must hold of what is read from the channel, whatever the bytes. The fuzz targets and the replay in
 //! `tests/seeds.rs` share these.
 
-use lastlight_sidecar::frame::{
+use lastlight_channel::frame::{
     Carried, HEADERS_MAX_BYTES, HEADERS_MAX_COUNT, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES, Reply,
 };
 
@@ -30,7 +30,7 @@ pub fn sidecar_message(datagram: &[u8]) {
 pub fn sidecar_reply(mut datagram: &[u8]) {
     while let Ok((reply, rest)) = Reply::decode(datagram) {
         assert!(rest.len() < datagram.len());
-        if datagram.len() - rest.len() <= lastlight_sidecar::frame::STATS_MAX_BYTES {
+        if datagram.len() - rest.len() <= lastlight_channel::frame::STATS_MAX_BYTES {
             let mut again = Vec::new();
             reply.encode(&mut again);
             assert_eq!(Reply::decode(&again), Ok((reply, &[][..])));

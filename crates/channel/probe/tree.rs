@@ -1,7 +1,7 @@
 //! A process tree with one rendezvous.
 
 use crate::fork::{ended_well, spawn};
-use lastlight_sidecar::{
+use lastlight_channel::{
     Answer, Client, ClientCounts, ClientOptions, Flushing, NotTaken, Outgoing, Promote, Rendezvous, Server,
     ServerOptions, Service, Serving, Submission,
 };

@@ -1,8 +1,8 @@
 //! Programs that were not forked: a stranger, and a server that got the rendezvous over a socket.
 
 use crate::tree::Log;
-use lastlight_sidecar::frame::{Message, PROTOCOL, Reply};
-use lastlight_sidecar::{Rendezvous, ServerOptions, Serving};
+use lastlight_channel::frame::{Message, PROTOCOL, Reply};
+use lastlight_channel::{Rendezvous, ServerOptions, Serving};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
     socket_with,

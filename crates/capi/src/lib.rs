@@ -1,0 +1,1 @@
+//! `liblastlight`: the sidecar and the tracer behind a C ABI.

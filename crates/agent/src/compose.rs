@@ -14,6 +14,7 @@ use crate::intake::labels::Labels;
 use crate::intake::server::{Accepting, Server};
 use crate::intake::{Info, Intake, TransportState, VERSION, server};
 use crate::linger::Linger;
+use crate::local::{self, Local};
 use crate::logging::SayOnce;
 use crate::logs::{Follower, Logs, ProgramOutput};
 use crate::microvm::{self, Hook, Hooks};
@@ -101,14 +102,14 @@ pub struct Bound {
 /// Binds every transport, before anything slow.
 ///
 /// What cannot be had is a warning beside other transports. It is fatal when traces have no other one, since
-/// tracers do not look for another agent, or when nothing else is up at all. Around a program nothing is fatal, and
-/// nothing is waited for: the program comes first.
+/// tracers do not look for another agent, or when nothing else is up at all. Around a program, or within one, nothing is
+/// fatal, and nothing is waited for: the program comes first.
 ///
 /// # Errors
 /// When no transport could be bound.
 pub async fn bind(config: Config) -> Result<Bound, StartError> {
     let mut errors = Vec::new();
-    let wraps = config.face == Face::Entrypoint;
+    let wraps = matches!(config.face, Face::Entrypoint | Face::Library);
     let (mut tcp, mut unix) = (None, None);
     if config.receiver.enabled {
         if let Some(address) = &config.receiver.socket {
@@ -294,6 +295,11 @@ impl Bound {
             let (logs, files) = (Arc::clone(logs), files.clone());
             stack.push("log files", FILES_SHARE, |close| Follower::run(logs, files, close));
         }
+        let local = (config.face == Face::Library).then(|| {
+            let (to_pass, passes) = local::passes();
+            stack.push("passes", LIGHT_SHARE, |close| local::run(Arc::clone(&intake), passes, close));
+            Local::new(Arc::clone(&intake), flush.clone(), to_pass)
+        });
         let tagged = Tagged {
             intake: Arc::clone(&intake),
             dogstatsd: Arc::clone(&dogstatsd),
@@ -341,7 +347,7 @@ impl Bound {
             listener.push("hooks listener", &mut stack, Server::Hooks(Arc::clone(&hooks)), accepting);
             hooks
         });
-        Ok(Running { stack, intake, flush, enhanced, job, hooks, books })
+        Ok(Running { stack, intake, local, flush, enhanced, job, hooks, books })
     }
 }
 
@@ -461,6 +467,7 @@ fn header(config: &Config, env: &str) -> Vec<u8> {
 pub struct Running {
     stack: Stack,
     intake: Arc<Intake>,
+    local: Option<Local>,
     flush: Flush,
     enhanced: Option<Arc<Enhanced>>,
     job: Option<Arc<JobTask>>,
@@ -473,6 +480,11 @@ impl Running {
     /// stop: tracers pick one transport and stay on it (losses.md L7).
     pub fn died(&self) -> impl Future<Output = &'static str> + Send + use<> {
         self.stack.died()
+    }
+
+    /// The receiver without a socket, where the agent is behind a runtime's channel.
+    pub fn local(&self) -> Option<&Local> {
+        self.local.as_ref()
     }
 
     /// What the listeners hand requests to.

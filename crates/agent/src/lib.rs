@@ -16,6 +16,7 @@ mod flush;
 pub mod forward;
 mod intake;
 mod linger;
+pub mod local;
 pub mod logging;
 mod logs;
 mod microvm;
@@ -28,6 +29,7 @@ mod shipping;
 pub mod transport;
 
 pub use compose::{Bound, Running, SharedStrings, StartError, bind};
+pub use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub use lifecycle::{Deadline, Instant};
 pub use logs::ProgramOutput;
 pub use report::Report;

@@ -17,5 +17,5 @@ pub mod trace;
 mod interleavings;
 
 pub use bumpalo::Bump;
-pub use receipt::{Book, Books, Ledger, Outcome, Receipt, Signal, Why};
+pub use receipt::{Book, Books, Hold, Ledger, Outcome, Receipt, Signal, Why};
 pub use trace::{AttributeValue, Chunk, List, Payload, Span, SpanEvent, SpanLink};

@@ -4,6 +4,10 @@
 //! counted. The types keep the promise: a [`Receipt`] cannot be copied, and one that is merely
 //! forgotten still settles itself, as [`Why::Forgotten`] (always a bug; asserted zero in tests).
 
+use std::fmt::Debug;
+// Not one of those that loom looks at.
+use std::sync::Arc as Shared;
+
 #[cfg(loom)]
 use loom::sync::{
     Arc,
@@ -15,6 +19,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+/// Let go of when all that it is attached to is settled: how somebody who keeps a copy learns that none is needed.
+pub type Hold = Shared<dyn Debug + Send + Sync>;
+
 /// The obligation to settle some accepted units of one signal.
 ///
 /// Receipts merge when what they stand for is merged, as in an aggregate or a batch. Merging is an
@@ -25,9 +32,18 @@ pub struct Receipt {
     ledger: Arc<Ledger>,
     /// Units not settled yet.
     units: u64,
+    /// One for each payload of a client that keeps copies. Boxed: most receipts have none.
+    #[expect(clippy::box_collection, reason = "a receipt is small")]
+    holds: Option<Box<Vec<Hold>>>,
 }
 
 impl Receipt {
+    /// Keeps `hold` until these units are settled, or those they are merged into. Not for a receipt that is always added
+    /// to and taken from: it would keep all it ever got.
+    pub fn attach(&mut self, hold: Hold) {
+        self.holds.get_or_insert_default().push(hold);
+    }
+
     /// How many units are still to be settled.
     pub fn units(&self) -> u64 {
         self.units
@@ -37,13 +53,23 @@ impl Receipt {
     pub fn merge(&mut self, mut other: Self) {
         debug_assert!(Arc::ptr_eq(&self.ledger, &other.ledger), "receipts of two ledgers");
         self.units += std::mem::take(&mut other.units);
+        if let Some(holds) = other.holds.take() {
+            let own = self.holds.get_or_insert_default();
+            for hold in *holds {
+                // Pieces of one payload come one after another.
+                if !own.last().is_some_and(|last| Shared::ptr_eq(last, &hold)) {
+                    own.push(hold);
+                }
+            }
+        }
     }
 
     /// Splits off a receipt for at most `units` of these units.
     pub fn take(&mut self, units: u64) -> Self {
         let units = units.min(self.units);
         self.units -= units;
-        Self { ledger: Arc::clone(&self.ledger), units }
+        let holds = if self.units == 0 { self.holds.take() } else { self.holds.clone() };
+        Self { ledger: Arc::clone(&self.ledger), units, holds }
     }
 
     /// The backend has them.
@@ -175,7 +201,7 @@ impl Ledger {
     /// Takes responsibility for `units`.
     pub fn accept(ledger: &Arc<Self>, units: u64) -> Receipt {
         ledger.accepted.fetch_add(units, Ordering::Relaxed);
-        Receipt { ledger: Arc::clone(ledger), units }
+        Receipt { ledger: Arc::clone(ledger), units, holds: None }
     }
 
     /// From now on a forgotten receipt counts as [`Why::Deadline`].
@@ -313,6 +339,23 @@ impl Books {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_attached_is_let_go_of_when_its_last_unit_is_settled() {
+        let books = Books::default();
+        let (first, second): (Hold, Hold) = (Shared::new(1), Shared::new(2));
+        let kept = |hold: &Hold| Shared::strong_count(hold) - 1;
+        let mut receipt = books.accept(Signal::Traces, 3);
+        receipt.attach(Shared::clone(&first));
+        let part = receipt.take(1);
+        assert_eq!(kept(&first), 2);
+        let mut other = books.accept(Signal::Traces, 1);
+        other.attach(Shared::clone(&second));
+        receipt.merge(other);
+        receipt.merge(part);
+        receipt.delivered();
+        assert_eq!((kept(&first), kept(&second)), (0, 0));
+    }
 
     #[test]
     fn every_unit_settles_exactly_once() {

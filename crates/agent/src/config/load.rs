@@ -112,8 +112,18 @@ fn defaults(reader: &mut Reader<'_>, strings: &dyn Strings, face: Face, platform
         let timeout = grace.saturating_sub(STOP_MARGIN).as_secs();
         reader.default_to(&table::LASTLIGHT_STOP_TIMEOUT, format!("{timeout}s"), "by the platform's grace");
     }
-    if face == Face::Agent {
-        return;
+    match face {
+        Face::Agent => return,
+        // Its clients come over the channel; no port and no file that nobody asked for.
+        Face::Library => {
+            for setting in [&table::DD_APM_RECEIVER_PORT, &table::DD_DOGSTATSD_PORT, &table::DD_LOGS_PORT] {
+                reader.default_to(setting, "0", "behind a runtime's channel");
+            }
+            reader.default_to(&table::DD_LOGS_ENABLED, "true", "behind a runtime's channel");
+            reader.default_to(&table::DD_LOG_LEVEL, "warn", "behind a runtime's channel");
+            return;
+        }
+        Face::Entrypoint | Face::Sidecar => {}
     }
     // What a wrapped program's own words drown in, or what a platform takes for its words.
     reader.default_to(&table::DD_LOG_LEVEL, "warn", "around or beside a program");
@@ -196,8 +206,8 @@ fn receiver(reader: &mut Reader<'_>, bind: IpAddr, face: Face) -> Receiver {
     if non_local {
         reader.replace(&table::DD_BIND_HOST, "0.0.0.0", "by DD_APM_NON_LOCAL_TRAFFIC, for the receiver");
     }
-    let receiver = Receiver {
-        enabled: apm && listens && (traced || face == Face::Agent),
+    let mut receiver = Receiver {
+        enabled: apm && listens && (traced || matches!(face, Face::Agent | Face::Library)),
         port: Some(port).filter(|port| *port != 0),
         bind: if non_local { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { bind },
         socket: reader.optional(&table::DD_APM_RECEIVER_SOCKET, parse::socket),
@@ -207,11 +217,10 @@ fn receiver(reader: &mut Reader<'_>, bind: IpAddr, face: Face) -> Receiver {
         connections_max: usize::try_from(reader.integer(&table::DD_APM_MAX_CONNECTIONS))
             .unwrap_or(usize::MAX),
     };
-    if receiver.enabled
-        && receiver.port.is_none()
-        && receiver.socket.is_none()
-        && receiver.pipe_name.is_none()
-    {
+    let has_none = receiver.port.is_none() && receiver.socket.is_none() && receiver.pipe_name.is_none();
+    if has_none && face == Face::Library {
+        receiver.enabled = false;
+    } else if receiver.enabled && has_none {
         let why =
             "no transport is left; set DD_APM_RECEIVER_SOCKET, or DD_APM_RECEIVER_ENABLED=false".to_owned();
         reader.conflict(&table::DD_APM_RECEIVER_PORT, why);

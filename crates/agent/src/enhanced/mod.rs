@@ -132,7 +132,7 @@ impl Enhanced {
             (Some(code), _) => Some(*code == 0),
             // It is to be cut off.
             (None, Face::Entrypoint) => Some(false),
-            (None, Face::Agent | Face::Sidecar) => None,
+            (None, Face::Agent | Face::Sidecar | Face::Library) => None,
         };
         teller.stop(self.settings.started.elapsed(), outcome);
         self.tell(&mut teller);

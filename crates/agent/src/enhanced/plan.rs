@@ -64,7 +64,7 @@ pub(super) fn plan(platform: Platform, face: Face, enabled: bool) -> Option<Plan
             ..WRAPPER
         });
     }
-    if face == Face::Agent || !enabled {
+    if matches!(face, Face::Agent | Face::Library) || !enabled {
         return None;
     }
     let plan = match platform {

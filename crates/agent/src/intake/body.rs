@@ -19,6 +19,16 @@ pub(crate) struct Bounds {
     pub(crate) room_per_byte: usize,
 }
 
+impl Bounds {
+    /// Takes room for a body that is here already.
+    pub(crate) fn take(self, budget: &Budget, signal: Signal, length: usize) -> Result<Room, Refusal> {
+        if length > self.max_bytes {
+            return Err(too_large(length, self.max_bytes));
+        }
+        budget.take(signal, wanted(length, self, budget)).ok_or_else(no_room)
+    }
+}
+
 /// A body, and the room that is taken for it.
 #[derive(Debug)]
 pub(crate) struct Received {

@@ -47,6 +47,11 @@ impl LabelsCell {
         self.known.notify_waiters();
     }
 
+    /// When they are known.
+    pub(crate) fn get(&self) -> Option<&Labels> {
+        self.labels.get()
+    }
+
     /// Waits until they are known. Whoever calls [`LabelsCell::set`] bounds the wait.
     pub(crate) async fn ready(&self) -> &Labels {
         loop {

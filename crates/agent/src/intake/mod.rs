@@ -3,7 +3,7 @@
 //! Accepting is one point: room is reserved, the body read and decoded, a receipt taken, the data enqueued,
 //! and then the answer says 2xx. Before that point the sender is told and keeps its data ([`door`]).
 
-mod body;
+pub(crate) mod body;
 mod client;
 pub(crate) mod door;
 pub(crate) mod egress;
@@ -26,19 +26,21 @@ use crate::forward::client::HttpClient;
 use crate::linger::Linger;
 use crate::logging::SayOnce;
 use crate::logs::Logs;
-use crate::room::Budget;
-use body::Bounds;
+use crate::room::{Budget, Room};
+use body::{Bounds, Received};
 use client::ClientHeaders;
 use door::{Body, Door, Reason, Refusal};
 use egress::Egress;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use labels::LabelsCell;
-use model::{Books, Signal};
+use labels::{Labels, LabelsCell};
+use model::limits::PROXIED_BODY_MAX_BYTES;
+use model::{Books, Hold, Signal};
 use pipeline::process::Processor;
 use proxied::Passes;
 use routes::Route;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -60,6 +62,15 @@ pub(crate) struct IntakeSettings {
     pub(crate) platform: &'static str,
     pub(crate) cloud: &'static str,
     pub(crate) cloud_resource_type: Option<&'static str>,
+}
+
+/// A body that was read, and the room that is taken for it.
+#[derive(Debug)]
+pub(crate) struct Taken<'b> {
+    pub(crate) bytes: Cow<'b, [u8]>,
+    pub(crate) room: Room,
+    /// Kept until what is accepted of it is settled. Samples of metrics are summed up, and let go of it at once.
+    pub(crate) hold: Option<Hold>,
 }
 
 /// Everything a request may need; shared by all connections.
@@ -122,7 +133,7 @@ impl Intake {
             }
             // Without remote configuration an empty answer keeps tracers quiet.
             Route::RemoteConfig => Ok(json("{}".into())),
-            Route::EvpProxy | Route::OpenLineage | Route::TracerFlare => self.pass(route, request).await,
+            _ if route.is_passed_through() => self.pass(route, request).await,
             _ if !matches!(*request.method(), Method::PUT | Method::POST) => Err(Refusal::new(
                 Reason::MethodNotAllowed,
                 format!("{} takes PUT and POST, not {}", route.name(), request.method()),
@@ -133,70 +144,86 @@ impl Intake {
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 Ok(response)
             }
-            Route::TracesV02 | Route::TracesV03 | Route::TracesV04 | Route::TracesV05 | Route::TracesV07 => {
+            _ => {
                 let (head, incoming) = request.into_parts();
-                cross_site(&head.headers)?;
-                let bounds = self.bounds(TRACE_ROOM_PER_BYTE);
-                let received =
-                    body::read(&self.budget, Signal::Traces, &head.headers, incoming, bounds).await?;
-                let labels = self.labels.ready().await;
-                self.traces(route, &head.headers, received, labels)
+                let (signal, bounds) = self.reading(route, &head.headers)?;
+                let Received { bytes, room } =
+                    body::read(&self.budget, signal, &head.headers, incoming, bounds).await?;
+                let labels = if route.needs_labels() { Some(self.labels.ready().await) } else { None };
+                let taken = Taken { bytes: bytes.into(), room, hold: None };
+                self.take(route, &head.uri, &head.headers, taken, labels)
             }
+        }
+    }
+
+    /// Of which signal the body of a request is, and what it may cost; what can be refused before it is read, is.
+    pub(crate) fn reading(&self, route: Route, headers: &HeaderMap) -> Result<(Signal, Bounds), Refusal> {
+        // A body that could never have room is too large, not early.
+        let within = |signal: Signal, room_per_byte: usize, max_bytes: usize| {
+            let largest = max_bytes.min(self.budget.limit(signal) / room_per_byte);
+            (signal, Bounds { max_bytes: largest, timeout: self.settings.read_timeout, room_per_byte: 1 })
+        };
+        let body_max_bytes = self.settings.body_max_bytes;
+        match route {
+            Route::TracesV02 | Route::TracesV03 | Route::TracesV04 | Route::TracesV05 | Route::TracesV07 => {
+                cross_site(headers)?;
+                Ok((Signal::Traces, self.bounds(TRACE_ROOM_PER_BYTE)))
+            }
+            Route::Stats if self.egress.client_stats_are_full() => Err(body::no_room()),
             Route::Stats => {
-                let (head, incoming) = request.into_parts();
-                if self.egress.client_stats_are_full() {
-                    return Err(body::no_room());
-                }
-                let bounds = self.bounds(STATS_ROOM_PER_BYTE);
-                // A body that could never have room is too large, not early.
-                let largest = self.budget.limit(Signal::Stats) / STATS_ROOM_PER_BYTE;
-                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
-                let received =
-                    body::read(&self.budget, Signal::Stats, &head.headers, incoming, bounds).await?;
-                self.stats(&ClientHeaders::read(&head.headers), received)
+                let (signal, bounds) = within(Signal::Stats, STATS_ROOM_PER_BYTE, body_max_bytes);
+                Ok((signal, Bounds { room_per_byte: STATS_ROOM_PER_BYTE, ..bounds }))
+            }
+            Route::DogStatsD if self.dogstatsd.is_none() => {
+                Err(Refusal::new(Reason::Disabled, "DogStatsD is off (DD_USE_DOGSTATSD)"))
             }
             Route::DogStatsD => {
-                let Some(dogstatsd) = &self.dogstatsd else {
-                    return Err(Refusal::new(Reason::Disabled, "DogStatsD is off (DD_USE_DOGSTATSD)"));
-                };
-                let (head, incoming) = request.into_parts();
-                cross_site(&head.headers)?;
-                let bounds = self.bounds(1);
-                let largest = self.budget.limit(Signal::Metrics);
-                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
-                let received =
-                    body::read(&self.budget, Signal::Metrics, &head.headers, incoming, bounds).await?;
-                if dogstatsd.take_body(&received.bytes) {
-                    Ok(json("{}".into()))
-                } else {
-                    Err(body::no_room())
-                }
+                cross_site(headers)?;
+                Ok(within(Signal::Metrics, 1, body_max_bytes))
             }
             Route::LogsInput => {
                 let Some(logs) = &self.logs else {
                     return Err(Refusal::new(Reason::Disabled, "logs are off (DD_LOGS_ENABLED)"));
                 };
-                let (head, incoming) = request.into_parts();
-                cross_site(&head.headers)?;
+                cross_site(headers)?;
                 if !logs.has_room() {
                     return Err(body::no_room());
                 }
-                let bounds = self.bounds(1);
-                let largest = self.budget.limit(Signal::Logs) / 2;
-                let bounds = Bounds { max_bytes: bounds.max_bytes.min(largest), ..bounds };
-                let received =
-                    body::read(&self.budget, Signal::Logs, &head.headers, incoming, bounds).await?;
-                match logs.take_body(&received.bytes) {
-                    Ok(()) => Ok(json("{}".into())),
-                    Err(error) => Err(Refusal::new(Reason::Malformed, error.to_string())),
-                }
+                // The body, and what is made of it.
+                Ok(within(Signal::Logs, 2, body_max_bytes))
             }
-            Route::PipelineStats
-            | Route::Profiling
-            | Route::Telemetry
-            | Route::DebuggerInput
-            | Route::DebuggerDiagnostics
-            | Route::SymDb => self.queue(route, request).await,
+            _ => Ok(within(Signal::Proxied, 1, PROXIED_BODY_MAX_BYTES)),
+        }
+    }
+
+    /// Accepts the body of a request, or refuses it whole. Does not wait: what needs labels is too early without.
+    pub(crate) fn take(
+        &self,
+        route: Route,
+        uri: &Uri,
+        headers: &HeaderMap,
+        taken: Taken<'_>,
+        labels: Option<&Labels>,
+    ) -> Result<Response<Body>, Refusal> {
+        let labels = || {
+            let early = "the platform's tags are not known yet; try again";
+            labels.ok_or_else(|| Refusal::new(Reason::NoRoom, early))
+        };
+        match route {
+            Route::TracesV02 | Route::TracesV03 | Route::TracesV04 | Route::TracesV05 | Route::TracesV07 => {
+                self.traces(route, headers, taken, labels()?)
+            }
+            Route::Stats => self.stats(&ClientHeaders::read(headers), taken),
+            Route::DogStatsD => {
+                let took = self.dogstatsd.as_ref().is_some_and(|dogstatsd| dogstatsd.take_body(&taken.bytes));
+                if took { Ok(json("{}".into())) } else { Err(body::no_room()) }
+            }
+            Route::LogsInput => match self.logs.as_ref().map(|logs| logs.take_body(&taken.bytes, taken.hold))
+            {
+                Some(Err(error)) => Err(Refusal::new(Reason::Malformed, error.to_string())),
+                _ => Ok(json("{}".into())),
+            },
+            _ => Ok(self.queue(route, uri, headers, taken, labels()?)),
         }
     }
 
@@ -212,7 +239,7 @@ fn json(body: bytes::Bytes) -> Response<Body> {
 }
 
 /// A web page of another site must not feed the agent (`facts/trace-intake.md` §1.2).
-fn cross_site(headers: &http::HeaderMap) -> Result<(), Refusal> {
+fn cross_site(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Err(Refusal::new(Reason::CrossSite, "cross-site request rejected"));
     }

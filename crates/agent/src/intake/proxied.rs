@@ -4,20 +4,21 @@
 //! queued, retried and booked like traces (losses.md L33 to L35). Event-platform, flare and lineage
 //! requests are questions: they are passed through, and the backend's answer is the client's.
 
-use super::Intake;
-use super::body::{self, Bounds, Received};
+use super::body::{self, Bounds};
 use super::door::{Body, Reason, Refusal};
 use super::info::VERSION;
+use super::labels::Labels;
 use super::routes::Route;
+use super::{Intake, Taken};
 use crate::config::{Endpoint, EvpProxy, Secret};
 use crate::forward::client::RequestError;
 use crate::forward::{Kind, Outgoing, Target, header_value};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use model::Signal;
 use model::limits::PROXIED_BODY_MAX_BYTES;
+use model::{Outcome, Signal, Why};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -55,27 +56,21 @@ const NOT_FORWARDED: &[&str] = &[
 
 impl Intake {
     /// Accepts a request whose sender wants no answer of the backend.
-    pub(super) async fn queue(
+    pub(super) fn queue(
         &self,
         route: Route,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
-        let (head, incoming) = request.into_parts();
-        let bounds = Bounds {
-            max_bytes: PROXIED_BODY_MAX_BYTES.min(self.budget.limit(Signal::Proxied)),
-            timeout: self.settings.read_timeout,
-            room_per_byte: 1,
-        };
-        let Received { bytes, room } =
-            body::read(&self.budget, Signal::Proxied, &head.headers, incoming, bounds).await?;
-        let mut headers = forwarded(&head.headers);
-        let labels = self.labels.ready().await;
-        let query = head.uri.query();
+        uri: &Uri,
+        sent: &HeaderMap,
+        taken: Taken<'_>,
+        labels: &Labels,
+    ) -> Response<Body> {
+        let mut headers = forwarded(sent);
+        let query = uri.query();
         let (kind, path): (_, Cow<'static, str>) = match route {
             Route::PipelineStats => (Kind::DataStreams, "/api/v0.1/pipeline_stats".into()),
             Route::Telemetry => {
                 self.telemetry_headers(&mut headers);
-                let path = head.uri.path().strip_prefix("/telemetry/proxy").unwrap_or_default();
+                let path = uri.path().strip_prefix("/telemetry/proxy").unwrap_or_default();
                 (Kind::Telemetry, with_query(path, query))
             }
             Route::DebuggerInput | Route::DebuggerDiagnostics | Route::SymDb => {
@@ -86,17 +81,22 @@ impl Intake {
                 };
                 headers.push((REQUEST_ID, request_id()));
                 headers.push((EVP_ORIGIN, HeaderValue::from_static("agent-debugger")));
-                (kind, debugger_query(&labels.proxied_tags, &head.headers, query).into())
+                (kind, debugger_query(&labels.proxied_tags, sent, query).into())
             }
             _ => (Kind::Profiles, "".into()),
         };
         if matches!(route, Route::PipelineStats | Route::Profiling) {
             additional_tags(&mut headers, &labels.proxied_tags);
         }
-        let receipt = self.books.accept(Signal::Proxied, 1);
+        let mut receipt = self.books.accept(Signal::Proxied, 1);
+        let Taken { bytes, room, hold } = taken;
+        if let Some(hold) = hold {
+            receipt.attach(hold);
+        }
         let target = Target { kind, path };
-        self.egress.forwarder.submit(Outgoing { target, headers, body: Bytes::from(bytes), receipt, room });
-        Ok(answer(route))
+        let body = Bytes::from(bytes.into_owned());
+        self.egress.forwarder.submit(Outgoing { target, headers, body, receipt, room });
+        answer(route)
     }
 
     /// Passes a question through and the backend's answer back.
@@ -121,8 +121,12 @@ impl Intake {
         };
         // The room is held until the answer is here.
         let (bytes, _room) = received.map(|received| (received.bytes, received.room)).unzip();
-        let mut outgoing = Request::new(Bytes::from(bytes.unwrap_or_default()));
-        *outgoing.method_mut() = head.method;
+        self.ask(head.method, plan, bytes.unwrap_or_default()).await
+    }
+
+    async fn ask(&self, method: Method, plan: Plan, body: Vec<u8>) -> Result<Response<Body>, Refusal> {
+        let mut outgoing = Request::new(Bytes::from(body));
+        *outgoing.method_mut() = method;
         *outgoing.uri_mut() = plan.uri;
         outgoing.headers_mut().extend(plan.headers);
         let answer = self.client.request(outgoing, plan.timeout, ANSWER_MAX_BYTES).await;
@@ -146,6 +150,25 @@ impl Intake {
                 };
                 Err(Refusal::new(Reason::BadGateway, format!("the backend {what}: {error}")))
             }
+        }
+    }
+
+    /// Plans to pass on what somebody said who waits for no answer.
+    pub(crate) fn plan_saying(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Result<Plan, Refusal> {
+        self.plan(route, uri, headers)
+    }
+
+    /// Passes it on, and says how it ended.
+    pub(crate) async fn say(&self, plan: Plan, body: Vec<u8>) -> Outcome {
+        match self.ask(Method::POST, plan, body).await {
+            Ok(answer) if answer.status().is_success() => Outcome::Delivered,
+            Ok(answer) => Outcome::Dropped(match answer.status().as_u16() {
+                400 => Why::BadRequest,
+                401 | 403 => Why::Forbidden,
+                413 => Why::TooLarge,
+                _ => Why::Refused,
+            }),
+            Err(_) => Outcome::Dropped(Why::Refused),
         }
     }
 
@@ -264,7 +287,8 @@ pub(crate) struct Passes {
     pub(crate) openlineage: Option<Endpoint>,
 }
 
-struct Plan {
+/// What a request that is passed through becomes.
+pub(crate) struct Plan {
     uri: Uri,
     headers: HeaderMap,
     body_max_bytes: usize,

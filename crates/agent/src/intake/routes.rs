@@ -100,6 +100,24 @@ pub(crate) const ENDPOINTS: &[&str] = &[
 ];
 
 impl Route {
+    /// Whether its requests are passed through, and answered by the backend.
+    pub(crate) fn is_passed_through(self) -> bool {
+        matches!(self, Self::EvpProxy | Self::OpenLineage | Self::TracerFlare)
+    }
+
+    /// Whether what is accepted is written with the platform's tags.
+    pub(crate) fn needs_labels(self) -> bool {
+        !matches!(self, Self::Stats | Self::DogStatsD | Self::LogsInput)
+    }
+
+    /// Whether it takes what a client has to say.
+    pub(crate) fn takes_body(self) -> bool {
+        !matches!(
+            self,
+            Self::Unknown | Self::Info | Self::Status | Self::Metrics | Self::RemoteConfig | Self::Services
+        )
+    }
+
     /// The route of a path; a trailing slash is forgiven where a path does not continue.
     pub(crate) fn of(path: &str) -> Self {
         if path.starts_with("/telemetry/proxy/") {

@@ -1,9 +1,8 @@
 //! Statistics that a tracer computed itself (`facts/trace-intake.md` §8).
 
-use super::Intake;
-use super::body::Received;
 use super::client::ClientHeaders;
 use super::door::{Body, Reason, Refusal};
+use super::{Intake, Taken};
 use http::{HeaderValue, Response, header};
 use http_body_util::Full;
 use model::stats::ClientStats;
@@ -14,15 +13,18 @@ impl Intake {
     pub(super) fn stats(
         &self,
         headers: &ClientHeaders<'_>,
-        received: Received,
+        taken: Taken<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let mut stats = wire::stats::decode_client_stats(&received.bytes)
+        let mut stats = wire::stats::decode_client_stats(&taken.bytes)
             .map_err(|error| Refusal::new(Reason::Malformed, error.to_string()))?;
         let client = headers.client();
         let received_groups = group_count(&stats);
         let ignored = self.processor.client_stats(&mut stats, &client, headers.obfuscated);
         if received_groups > 0 {
             let mut receipt = self.books.accept(Signal::Stats, received_groups);
+            if let Some(hold) = taken.hold {
+                receipt.attach(hold);
+            }
             receipt.take(ignored).dropped(Why::Ignored);
             self.egress.push_client_stats(stats, receipt);
         }

@@ -19,13 +19,13 @@ async fn closed_by_activity(flush_period: Duration) -> usize {
     config.flush_period = flush_period;
     let running = bind(config).await.expect("a port").start(Arc::new(strings)).expect("a start");
     let intake = Arc::clone(running.intake());
-    let labels = labels::Labels::new(&Tags::default());
+    let labels = Labels::new(&Tags::default());
     // Nothing is awaited from here on, and there is one thread: no timer fires.
     for id in 1..=2 {
         let bytes = v04(&[vec![span(id)]]);
         let room: Room = intake.budget.take(Signal::Traces, bytes.len() * 2).expect("room");
-        let received = body::Received { bytes, room };
-        let answer = intake.traces(Route::TracesV04, &http::HeaderMap::new(), received, &labels);
+        let taken = Taken { bytes: bytes.into(), room, hold: None };
+        let answer = intake.traces(Route::TracesV04, &HeaderMap::new(), taken, &labels);
         assert!(answer.is_ok());
     }
     let closed = intake.egress.closed.lock().expect("whole").len();

@@ -1,13 +1,12 @@
 //! One trace request: decode, process, encode, enqueue, answer. All of it in one go on the worker that
 //! read the body, so that a span is touched while it is in the cache and nothing is copied twice.
 
-use super::Intake;
-use super::body::Received;
 use super::client::ClientHeaders;
 use super::door::{Body, Reason, Refusal};
 use super::egress::HEADER_RESERVE_BYTES;
 use super::labels::Labels;
 use super::routes::Route;
+use super::{Intake, Taken};
 use crate::clock;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
@@ -69,10 +68,10 @@ impl Intake {
         &self,
         route: Route,
         headers: &HeaderMap,
-        received: Received,
+        taken: Taken<'_>,
         labels: &Labels,
     ) -> Result<Response<Body>, Refusal> {
-        let Some(format) = route.trace_format(&received.bytes) else {
+        let Some(format) = route.trace_format(&taken.bytes) else {
             return Err(Refusal::new(Reason::NotFound, "not a trace route"));
         };
         let client = ClientHeaders::read(headers);
@@ -80,7 +79,7 @@ impl Intake {
             // A request that panicked cannot have left it borrowed: the guard is dropped on unwind.
             let mut scratch = scratch.borrow_mut();
             scratch.reset();
-            let accepted = self.accept(format, &client, received, labels, &mut scratch);
+            let accepted = self.accept(format, &client, taken, labels, &mut scratch);
             scratch.reset();
             accepted
         })?;
@@ -91,11 +90,11 @@ impl Intake {
         &self,
         format: Format,
         headers: &ClientHeaders<'_>,
-        received: Received,
+        taken: Taken<'_>,
         labels: &Labels,
         scratch: &mut Scratch,
     ) -> Result<(), Refusal> {
-        let Received { bytes, room } = received;
+        let Taken { bytes, room, hold } = taken;
         let Scratch { payload: arena, chunk: chunk_arena, content, fields } = scratch;
         let (mut payload, mut reader) = TraceReader::open(format, &bytes, arena).map_err(refused)?;
         fill_from_headers(&mut payload, headers);
@@ -113,7 +112,10 @@ impl Intake {
             count(format, &bytes, chunk_arena)?
         };
         let room = self.cover_text(room, text_bytes)?;
-        let receipt = self.books.accept(Signal::Traces, spans as u64);
+        let mut receipt = self.books.accept(Signal::Traces, spans as u64);
+        if let Some(hold) = hold {
+            receipt.attach(hold);
+        }
         let mut run = Run {
             intake: self,
             labels,

@@ -2,6 +2,7 @@
 
 use super::{Encoded, Logs};
 use crate::clock::{self, MILLISECOND_NS};
+use model::Hold;
 use std::sync::atomic::Ordering;
 use wire::DecodeError;
 use wire::logs::{Defaults, input};
@@ -11,7 +12,7 @@ impl Logs {
     ///
     /// # Errors
     /// When it is no array and no object; nothing is taken then.
-    pub(crate) fn take_body(&self, body: &[u8]) -> Result<(), DecodeError> {
+    pub(crate) fn take_body(&self, body: &[u8], hold: Option<Hold>) -> Result<(), DecodeError> {
         let settings = &self.settings;
         let defaults = Defaults {
             now_ms: clock::unix_nanos() / MILLISECOND_NS,
@@ -32,7 +33,7 @@ impl Logs {
                 self.say.warn("bad log entries", || format!("an entry of /v1/input is left out: {why}"));
             }
         })?;
-        self.file(&encoded);
+        self.file(&encoded, hold);
         Ok(())
     }
 }

@@ -23,10 +23,12 @@ use crate::room::{Budget, Room};
 use crate::shipping::{Parcel, Shipper, Wrap};
 use lifecycle::Close;
 use model::limits::{LOG_BATCH_MAX_BYTES, LOG_BATCH_MAX_COUNT};
-use model::{Books, Receipt, Signal, Why};
+use model::{Books, Hold, Receipt, Signal, Why};
 use pipeline::logs::{Grouping, LogRules};
 use pipeline::outbox::{Batch, Bounds, ENTRY_OVERHEAD_BYTES, Outbox};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -118,6 +120,11 @@ struct Hot {
     /// For all logs in the outbox.
     receipt: Receipt,
     room: Room,
+    /// Logs that went into the outbox, and out of it, since the start.
+    filed: u64,
+    sent: u64,
+    /// Which logs in the outbox somebody keeps a copy of, by those numbers.
+    holds: VecDeque<(Range<u64>, Hold)>,
     /// The stage has ended: nobody is left to send what comes.
     is_over: bool,
 }
@@ -156,6 +163,9 @@ impl Logs {
             hot: Mutex::new(Hot {
                 outbox: Outbox::new(bounds),
                 receipt: books.accept(Signal::Logs, 0),
+                filed: 0,
+                sent: 0,
+                holds: VecDeque::new(),
                 room: budget.force(Signal::Logs, 0),
                 is_over: false,
             }),
@@ -193,8 +203,8 @@ impl Logs {
         held < self.budget.limit(Signal::Logs) / 2
     }
 
-    /// Accepts encoded logs, or drops those that find no room. Never waits.
-    pub(crate) fn file(&self, encoded: &Encoded) {
+    /// Accepts encoded logs, or drops those that find no room. Never waits. `hold` is kept until all of them are settled.
+    pub(crate) fn file(&self, encoded: &Encoded, hold: Option<Hold>) {
         if encoded.filtered > 0 {
             self.books.accept(Signal::Logs, encoded.filtered).dropped(Why::Filtered);
         }
@@ -228,6 +238,11 @@ impl Logs {
         hot.room.cover(held);
         let taken = encoded.ends.len() as u64 - dropped;
         hot.receipt.merge(self.books.accept(Signal::Logs, taken));
+        hot.filed += taken;
+        if let Some(hold) = hold {
+            let filed = hot.filed;
+            hot.holds.push_back((filed - taken..filed, hold));
+        }
         let is_full = hot.outbox.has_full();
         drop(hot);
         if dropped > 0 {
@@ -284,6 +299,7 @@ impl Logs {
         let mut hot = self.lock();
         hot.is_over = true;
         hot.receipt.take(u64::MAX).dropped(Why::Deadline);
+        hot.holds.clear();
     }
 
     /// Flushes until this stage's time is spent.
@@ -325,7 +341,19 @@ impl Logs {
             let (batch, receipt) = {
                 let mut hot = self.lock();
                 let Some(batch) = hot.outbox.pop(all) else { break };
-                let receipt = hot.receipt.take(batch.samples());
+                let mut receipt = hot.receipt.take(batch.samples());
+                hot.sent += batch.samples();
+                let sent = hot.sent;
+                while let Some((logs, hold)) = hot.holds.front()
+                    && logs.start < sent
+                {
+                    receipt.attach(Hold::clone(hold));
+                    if logs.end > sent {
+                        // The rest is in the next batch.
+                        break;
+                    }
+                    hot.holds.pop_front();
+                }
                 let needed = hot.outbox.held_bytes().next_multiple_of(ROOM_STEP_BYTES);
                 hot.room.shrink_to(needed);
                 (batch, receipt)

@@ -102,7 +102,7 @@ impl LogStream {
             *settled = message.end;
             self.encode(&message, encoded);
         });
-        self.hub.file(encoded);
+        self.hub.file(encoded, None);
     }
 
     fn encode(&self, message: &Message<'_>, encoded: &mut Encoded) {

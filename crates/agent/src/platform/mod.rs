@@ -22,6 +22,8 @@ pub enum Face {
     Entrypoint,
     /// The wrapper without a program, beside others that are none of its own.
     Sidecar,
+    /// Behind the channel of a language runtime: on a platform the wrapper's tags, elsewhere none of ours.
+    Library,
 }
 
 /// Every platform that is told apart.
@@ -91,7 +93,7 @@ const INIT: &Conditions = &[
 pub fn detect(strings: &dyn Strings, face: Face) -> Detection {
     let order: [&Conditions; 2] = match face {
         Face::Agent => [MINI, INIT],
-        Face::Entrypoint | Face::Sidecar => [INIT, MINI],
+        Face::Entrypoint | Face::Sidecar | Face::Library => [INIT, MINI],
     };
     let mut matches =
         order.into_iter().flatten().filter(|(_, names)| names.iter().all(|name| is_set(strings, name)));

@@ -100,7 +100,7 @@ pub fn tags(
             tags.span.push(("asa.hostname".into(), read.known("HOSTNAME")));
             tags.span.push(("asa.name".into(), read.known("ASCSVCRT_SPRING__APPLICATION__NAME")));
         }
-        (Face::Agent, Platform::Local) => {
+        (Face::Agent | Face::Library, Platform::Local) => {
             // No wrapper and no function: what the user configured, and no word of ours.
             tags.span.extend(identity.tags.iter().filter(|(_, value)| !value.is_empty()).cloned());
             return tags;
@@ -138,7 +138,7 @@ pub fn metric_tags(
 ) -> Vec<String> {
     let origin = platform.origin(face);
     match (face, platform) {
-        (Face::Agent, Platform::Local) => Vec::new(),
+        (Face::Agent | Face::Library, Platform::Local) => Vec::new(),
         (
             Face::Agent,
             Platform::AwsLambda
@@ -244,7 +244,11 @@ fn is_wrapped(platform: Platform, face: Face) -> bool {
             | Platform::AzureSpringApps
             | Platform::Local
     );
-    face != Face::Agent || !is_minis
+    match face {
+        Face::Agent => !is_minis,
+        Face::Library => platform != Platform::Local,
+        Face::Entrypoint | Face::Sidecar => true,
+    }
 }
 
 /// `DD_ENV`, `DD_SERVICE` and `DD_VERSION` as the wrapper writes them.
@@ -275,7 +279,7 @@ fn wrapper(
     tags.extend(unified(identity));
     let version = match face {
         Face::Entrypoint => "datadog_init_version",
-        Face::Agent | Face::Sidecar => "_dd.datadog_sidecar_version",
+        Face::Agent | Face::Sidecar | Face::Library => "_dd.datadog_sidecar_version",
     };
     tags.insert(version.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     tags.extend(identity.tags.iter().filter(|(_, value)| !value.is_empty()).cloned());

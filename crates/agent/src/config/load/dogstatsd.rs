@@ -30,7 +30,7 @@ pub(super) fn read(
         instance_tag: instance_tag(reader, identity),
     };
     if settings.enabled {
-        conflicts(reader, &settings, receiver);
+        conflicts(reader, &settings, receiver, face);
     }
     settings
 }
@@ -53,7 +53,7 @@ fn eol_required(reader: &mut Reader<'_>) -> EolRequired {
 }
 
 /// Two listeners cannot have one place, and without any there is nothing to accept.
-fn conflicts(reader: &mut Reader<'_>, settings: &DogStatsD, receiver: &Receiver) {
+fn conflicts(reader: &mut Reader<'_>, settings: &DogStatsD, receiver: &Receiver, face: Face) {
     let taken = receiver.socket.as_ref().filter(|_| receiver.enabled);
     for (setting, socket) in [
         (&table::DD_DOGSTATSD_SOCKET, &settings.socket),
@@ -77,8 +77,8 @@ fn conflicts(reader: &mut Reader<'_>, settings: &DogStatsD, receiver: &Receiver)
         || settings.socket.is_some()
         || settings.stream_socket.is_some()
         || settings.pipe_name.is_some();
-    // The receiver takes metrics over HTTP. A port that could not be read was told as an error already.
-    if !listens && !receiver.enabled {
+    // The receiver takes metrics over HTTP, and a runtime sends them over its channel. A port that could not be read was told as an error already.
+    if !listens && !receiver.enabled && face != Face::Library {
         let why = "no transport is left; set DD_DOGSTATSD_SOCKET, or DD_USE_DOGSTATSD=false".to_owned();
         reader.conflict(&table::DD_DOGSTATSD_PORT, why);
     }
@@ -87,7 +87,10 @@ fn conflicts(reader: &mut Reader<'_>, settings: &DogStatsD, receiver: &Receiver)
 fn metrics(reader: &mut Reader<'_>, identity: &Identity, platform: Platform, face: Face) -> MetricsConfig {
     // The wrapper's are in lower case on everything (`facts/platforms.md` §3.2).
     let unified = |said: &Option<String>| {
-        said.as_ref().map(|said| if face == Face::Agent { said.clone() } else { said.to_lowercase() })
+        said.as_ref().map(|said| match face {
+            Face::Agent | Face::Library => said.clone(),
+            Face::Entrypoint | Face::Sidecar => said.to_lowercase(),
+        })
     };
     let names = |reader: &mut Reader<'_>, setting: &'static Setting| {
         reader.optional(setting, parse::word_list).unwrap_or_default()

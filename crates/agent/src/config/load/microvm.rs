@@ -17,7 +17,7 @@ pub(super) fn read(reader: &mut Reader<'_>, platform: Platform, face: Face) -> O
     let forward_timeout = milliseconds(&table::DD_AWS_MICROVM_FORWARD_TIMEOUT_MS);
     let ready_timeout = milliseconds(&table::DD_AWS_MICROVM_READY_TIMEOUT_MS);
     let validate_timeout = milliseconds(&table::DD_AWS_MICROVM_VALIDATE_TIMEOUT_MS);
-    if platform != Platform::LambdaMicroVm || face == Face::Agent || port == 0 {
+    if platform != Platform::LambdaMicroVm || matches!(face, Face::Agent | Face::Library) || port == 0 {
         return None;
     }
     if app_port == Some(port) {

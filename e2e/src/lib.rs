@@ -7,6 +7,7 @@ pub mod agent;
 pub mod books;
 pub mod clients;
 pub mod compare;
+pub mod php;
 pub mod raw;
 pub mod statsd;
 pub mod tap;

@@ -115,7 +115,7 @@ fn session(options: &Options) -> Result<u8, Failure> {
     }
     let (code, report) = match (&options.source, prepared) {
         (Source::Command(program, arguments), Some(prepared)) => {
-            child::run(prepared, program, arguments, options, config)?
+            child::run(prepared, program, arguments, options, config, &desk.url())?
         }
         _ => {
             let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;

@@ -19,13 +19,14 @@ const END_MAX: Duration = Duration::from_secs(10);
 const OUTPUT_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the command to its end; its exit code as a shell would give it, and the agent's report. Its streams are
-/// ours, but its stdout goes to our stderr where the view has ours.
+/// ours, but its stdout goes to our stderr where the view has ours. An agent inside it sends to `desk`, a URL.
 pub(super) fn run(
     prepared: Prepared,
     program: &OsString,
     arguments: &[OsString],
     options: &Options,
     config: Config,
+    desk: &str,
 ) -> Result<(u8, Option<Report>), Failure> {
     let stop_timeout = config.stop_timeout;
     let runtime = crate::runtime().map_err(|error| Failure::unavailable("cannot start", error))?;
@@ -39,7 +40,8 @@ pub(super) fn run(
     target.warnings.iter().for_each(|warning| say(warning));
 
     let mut command = Command::new(program, arguments.iter().cloned());
-    for (name, value) in &target.variables {
+    let to_desk = target::to_desk(desk, &Environment);
+    for (name, value) in target.variables.iter().chain(&to_desk) {
         command.env(name, value);
     }
     if terminal::owns_stdout(options) {

@@ -11,6 +11,37 @@ const DOGSTATSD_URL: &str = "DD_DOGSTATSD_URL";
 const DOGSTATSD_PORT: &str = "DD_DOGSTATSD_PORT";
 const DOGSTATSD_SOCKET: &str = "DD_DOGSTATSD_SOCKET";
 
+/// Where an agent inside the command sends to (`liblastlight` in PHP): the settings of `Endpoints::all_at`.
+const INTAKES: [&str; 10] = [
+    "DD_APM_DD_URL",
+    "DD_DD_URL",
+    "DD_LOGS_CONFIG_LOGS_DD_URL",
+    "DD_APM_PROFILING_DD_URL",
+    "DD_APM_TELEMETRY_DD_URL",
+    "DD_APM_DEBUGGER_DD_URL",
+    "DD_APM_DEBUGGER_DIAGNOSTICS_DD_URL",
+    "DD_APM_SYMDB_DD_URL",
+    "DD_EVP_PROXY_CONFIG_DD_URL",
+    "DD_OL_PROXY_CONFIG_DD_URL",
+];
+/// Where such an agent would send as well.
+const ADDITIONAL: [&str; 8] = [
+    "DD_APM_ADDITIONAL_ENDPOINTS",
+    "DD_ADDITIONAL_ENDPOINTS",
+    "DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS",
+    "DD_APM_PROFILING_ADDITIONAL_ENDPOINTS",
+    "DD_APM_TELEMETRY_ADDITIONAL_ENDPOINTS",
+    "DD_APM_DEBUGGER_ADDITIONAL_ENDPOINTS",
+    "DD_APM_DEBUGGER_DIAGNOSTICS_ADDITIONAL_ENDPOINTS",
+    "DD_APM_SYMDB_ADDITIONAL_ENDPOINTS",
+];
+const API_KEY: &str = "DD_API_KEY";
+/// Read by nobody: the desk asks for none, but an agent does not send without.
+const API_KEY_OF_NOBODY: &str = "0123456789abcdef0123456789abcdef";
+const FLUSH_PERIOD: &str = "LASTLIGHT_FLUSH_PERIOD";
+/// The first of them that is set counts.
+const NO_PROXY: [&str; 3] = ["DD_PROXY_NO_PROXY", "NO_PROXY", "no_proxy"];
+
 /// Variables for the command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
@@ -75,6 +106,28 @@ impl Target {
     fn warn(&mut self, name: &str, value: &str, ours: &str) {
         self.warnings.push(format!("{name}={value} is set: the program sends there, not to {ours}"));
     }
+}
+
+/// Variables that lead an agent inside the command to the desk at `url`, and nowhere else, as the session's own agent is:
+/// what the user set for a real backend does not count. A proxy stays the command's, but is not for the desk.
+pub(super) fn to_desk(url: &str, strings: &dyn Strings) -> Vec<(&'static str, String)> {
+    let given = |name: &str| strings.get(name).filter(|value| !value.is_empty());
+    let mut variables: Vec<_> = INTAKES.iter().map(|name| (*name, url.to_owned())).collect();
+    variables
+        .extend(ADDITIONAL.iter().filter(|name| given(name).is_some()).map(|name| (*name, String::new())));
+    if given(API_KEY).is_none() {
+        variables.push((API_KEY, API_KEY_OF_NOBODY.to_owned()));
+    }
+    if given(FLUSH_PERIOD).is_none() {
+        variables.push((FLUSH_PERIOD, format!("{}ms", super::FLUSH_PERIOD_MAX.as_millis())));
+    }
+    let host = url.trim_start_matches("http://").split(['/', ':']).next().unwrap_or_default();
+    let direct = NO_PROXY.iter().find_map(|name| given(name)).map_or_else(String::new, |mut hosts| {
+        hosts.push(if hosts.contains(',') { ',' } else { ' ' });
+        hosts
+    });
+    variables.push((NO_PROXY[0], direct + host));
+    variables
 }
 
 /// Where programs on this machine reach us, for people.
@@ -180,6 +233,36 @@ mod tests {
         let elsewhere = Fixed::from_iter([(URL, "http://agent:8126"), (DOGSTATSD_URL, "udp://agent:9")]);
         let target = Target::of(ours(), dogstatsd(), &elsewhere);
         assert_eq!((target.variables.len(), target.warnings.len()), (0, 2));
+    }
+
+    #[test]
+    fn an_agent_inside_the_command_sends_to_the_desk_and_nowhere_else() {
+        let desk = "http://127.0.0.1:9";
+        let strings = Fixed::from_iter([
+            ("DD_APM_DD_URL", "https://trace.agent.example"),
+            ("DD_APM_ADDITIONAL_ENDPOINTS", "{\"https://other.example\":[\"key\"]}"),
+            (API_KEY, "mine"),
+            ("no_proxy", "a.example"),
+        ]);
+        let variables = to_desk(desk, &strings);
+        assert!(INTAKES.iter().all(|name| variables.contains(&(name, desk.to_owned()))));
+        assert!(variables.contains(&("DD_APM_ADDITIONAL_ENDPOINTS", String::new())));
+        assert!(variables.iter().all(|(name, _)| *name != API_KEY));
+        assert!(variables.contains(&("DD_PROXY_NO_PROXY", "a.example 127.0.0.1".to_owned())));
+        let variables = to_desk(desk, &Fixed::new());
+        assert!(variables.contains(&(API_KEY, API_KEY_OF_NOBODY.to_owned())));
+        assert!(variables.contains(&(FLUSH_PERIOD, "200ms".to_owned())));
+        assert!(variables.contains(&("DD_PROXY_NO_PROXY", "127.0.0.1".to_owned())));
+        assert_eq!(variables.len(), INTAKES.len() + 3);
+        // Each is a setting that an agent understands, and none is forgotten but flares, whose place is no setting: they
+        // are sent where an account asks for them.
+        let strings = Fixed::from_iter(variables.iter().map(|(name, value)| (*name, &**value)));
+        let mut config = agent::config::Config::load(&strings).unwrap();
+        let base = agent::config::BaseUrl::new(desk).unwrap();
+        let all = agent::config::Endpoints::all_at(&base);
+        config.endpoints.tracer_flare = all.tracer_flare.clone();
+        assert_eq!(config.endpoints, all);
+        assert_eq!(config.warnings, [""; 0]);
     }
 
     #[test]

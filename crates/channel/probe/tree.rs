@@ -2,7 +2,7 @@
 
 use crate::fork::{ended_well, spawn};
 use lastlight_channel::{
-    Answer, Client, ClientCounts, ClientOptions, Flushing, NotTaken, Outgoing, Promote, Rendezvous, Server,
+    Answer, Client, ClientCounts, ClientOptions, Flushing, NotTaken, Outgoing, Promote, Rendezvous, ServedBy,
     ServerOptions, Service, Serving, Submission,
 };
 use nix::sys::signal::{Signal, kill};
@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Bound of each wait.
@@ -51,11 +51,33 @@ fn start(rendezvous: &Arc<Rendezvous>, log: &str) -> Serving {
     Serving::start(lock, Arc::new(Log::open(log)), ServerOptions::default()).expect("a thread")
 }
 
-fn client(rendezvous: &Arc<Rendezvous>, log: &str, may_serve: bool) -> Client {
+/// The server that a client's process became.
+type Became = Arc<Mutex<Option<Serving>>>;
+
+/// A client that may have its process serve, and where the server is then.
+fn candidate(rendezvous: &Arc<Rendezvous>, log: &str) -> (Client, Became) {
     let path = log.to_owned();
-    let promote: Promote =
-        Box::new(move |lock| Serving::start(lock, Arc::new(Log::open(&path)), ServerOptions::default()));
-    Client::new(Arc::clone(rendezvous), ClientOptions::default(), may_serve.then_some(promote))
+    let became = Became::default();
+    let place = Arc::clone(&became);
+    let promote: Promote = Box::new(move |rendezvous| {
+        // Unless another one was faster.
+        if let Some(lock) = rendezvous.try_serve() {
+            let log = Arc::new(Log::open(&path));
+            let serving = Serving::start(lock, log, ServerOptions::default())?;
+            *place.lock().expect("not poisoned") = Some(serving);
+        }
+        Ok(())
+    });
+    (Client::new(Arc::clone(rendezvous), ClientOptions::default(), Some(promote)), became)
+}
+
+fn serves(became: &Became) -> bool {
+    became.lock().expect("not poisoned").as_ref().is_some_and(Serving::is_running)
+}
+
+fn stop(became: &Became) {
+    let serving = became.lock().expect("not poisoned").take();
+    serving.and_then(|serving| serving.stop(Instant::now() + WAIT_MAX));
 }
 
 /// Submits, with patience for want of room.
@@ -128,7 +150,7 @@ pub(crate) fn run(arguments: &[&str]) {
         let serving = owner_serves.then(|| start(&rendezvous, log));
         for index in 0..children {
             spawn(|| {
-                let mut client = client(&rendezvous, log, true);
+                let (mut client, became) = candidate(&rendezvous, log);
                 if owner_serves {
                     assert!(client.ping(WAIT_MAX), "the owner serves");
                 }
@@ -156,10 +178,11 @@ pub(crate) fn run(arguments: &[&str]) {
                 sent.tell();
                 // Who serves does so until all have sent everything.
                 over.wait();
-                if client.serving().is_some() {
+                if serves(&became) {
                     say(&format!("serving {}", std::process::id()));
                 }
                 say_counts(&format!("child {index}"), client.close(WAIT_MAX));
+                stop(&became);
             });
             connected.wait();
         }
@@ -201,7 +224,7 @@ pub(crate) fn relay(arguments: &[&str]) {
     let senders: Vec<_> = (0..clients)
         .map(|index| {
             spawn(|| {
-                let mut client = client(&rendezvous, log, false);
+                let mut client = Client::new(Arc::clone(&rendezvous), ClientOptions::default(), None);
                 let mut number = 0;
                 while number < each || !enough.is_told() {
                     send(&mut client, &format!("{index}.{number}"), bytes);
@@ -213,7 +236,7 @@ pub(crate) fn relay(arguments: &[&str]) {
         .collect();
     // In mid-stream: it has accepted some.
     let serves = || {
-        let Server::Other(server) = rendezvous.server() else { return None };
+        let ServedBy::Other(server) = rendezvous.server() else { return None };
         let text = std::fs::read_to_string(log).ok()?;
         let accepted = text.lines().filter(|line| line.starts_with(&format!("{server} "))).count();
         (accepted >= each / servers).then_some(server)
@@ -233,7 +256,7 @@ pub(crate) fn relay(arguments: &[&str]) {
         kill(Pid::from_raw(server), Signal::SIGKILL).expect("the server lives");
         say(&format!("killed {server}"));
         let died = Instant::now();
-        while !matches!(rendezvous.server(), Server::Other(other) if other != server) {
+        while !matches!(rendezvous.server(), ServedBy::Other(other) if other != server) {
             assert!(died.elapsed() < WAIT_MAX, "nobody serves");
             std::thread::yield_now();
         }
@@ -254,7 +277,8 @@ pub(crate) fn parent_and_child(arguments: &[&str]) {
     let rendezvous = Rendezvous::bind().expect("a name");
     assert!(rendezvous.is_owner());
     let mut serving = Some(start(&rendezvous, log));
-    let mut shared = Some(client(&rendezvous, log, true));
+    let (shared, became) = candidate(&rendezvous, log);
+    let mut shared = Some(shared);
     let own = shared.as_mut().expect("ours");
     send(own, "parent.0", 100);
     assert!(own.flush(WAIT_MAX));
@@ -266,7 +290,7 @@ pub(crate) fn parent_and_child(arguments: &[&str]) {
     let child = spawn(|| {
         let (mut shared, serving) = (shared.take().expect("a copy"), serving.take().expect("a copy"));
         assert!(!rendezvous.is_owner());
-        assert!(matches!(rendezvous.server(), Server::Other(_)), "the parent serves");
+        assert!(matches!(rendezvous.server(), ServedBy::Other(_)), "the parent serves");
         assert_eq!(shared.counts(), ClientCounts::default());
         for number in 0..30 {
             send(&mut shared, &format!("child.{number}"), if number % 5 == 0 { 100_000 } else { 100 });
@@ -278,8 +302,9 @@ pub(crate) fn parent_and_child(arguments: &[&str]) {
         // The parent has stopped; the child serves itself.
         send(&mut shared, "child.after", 100);
         assert!(shared.flush(WAIT_MAX));
-        assert!(shared.serving().is_some());
+        assert!(serves(&became));
         say_counts("child", shared.close(WAIT_MAX));
+        stop(&became);
         assert!(serving.stop(Instant::now() + WAIT_MAX).is_none());
     });
     let (mut shared, serving) = (shared.take().expect("ours"), serving.take().expect("ours"));
@@ -311,7 +336,7 @@ pub(crate) fn pools(arguments: &[&str]) {
             spawn(|| {
                 nix::unistd::setgid(user.into()).expect("root may");
                 nix::unistd::setuid(user.into()).expect("root may");
-                let mut client = client(&rendezvous, log, true);
+                let (mut client, became) = candidate(&rendezvous, log);
                 (0..10).for_each(|number| send(&mut client, &format!("{index}.{number}"), 70_000));
                 assert!(client.flush(WAIT_MAX), "{:?}", client.last_trouble());
                 half.tell();
@@ -321,6 +346,7 @@ pub(crate) fn pools(arguments: &[&str]) {
                 sent.tell();
                 over.wait();
                 say_counts(&format!("worker {index}"), client.close(WAIT_MAX));
+                stop(&became);
             });
         }
         over.wait();

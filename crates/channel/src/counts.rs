@@ -52,7 +52,7 @@ counts! {
         disconnected,
         /// Whoever had the name was not the server: it did not know the secret, or is another user's.
         squatted,
-        /// This process became the server.
+        /// Servers that this process had started, as nobody served.
         promoted,
     }
 }

@@ -96,8 +96,9 @@ pub use client::{
 pub use counts::{ClientCounts, ServerCounts};
 pub use frame::{Denied, Headers, Reason};
 pub use peer::{Owner, Peer};
-pub use rendezvous::{BACKLOG_MAX_COUNT, Rendezvous, Server, ServingLock};
+pub use rendezvous::{BACKLOG_MAX_COUNT, Rendezvous, ServedBy, ServingLock};
 pub use server::{
-    CONNECTIONS_MAX_COUNT, HANDSHAKE_MAX, PARTS_MAX_BYTES, STALLED_MAX, ServerOptions, Serving, Stopped,
+    CONNECTIONS_MAX_COUNT, HANDSHAKE_MAX, PARTS_MAX_BYTES, STALLED_MAX, Server, ServerOptions, Serving,
+    Stopped, Turn,
 };
 pub use service::{Announced, Answer, Flushing, Service, Submission};

@@ -35,8 +35,8 @@ const NAME_MAX_BYTES: usize = 107;
 /// system. While nobody serves, connections wait in the backlog rather than being refused.
 ///
 /// # The serving lock
-/// A record lock on the listening socket itself. Of the kernel's locks it is the one that belongs to a *process*: a child
-/// does not inherit it, so an orphan can tell that nobody serves; and it goes with the process however that ends. `flock`
+/// A record lock on the listening socket itself. Of the kernel's locks it is the one that belongs to a *process* (to its table
+/// of descriptors, of which a thread may have one of its own): a child does not inherit it, so an orphan can tell that nobody serves; and it goes with the process however that ends. `flock`
 /// and open-file-description locks belong to what is inherited: they would be held for as long as any child lives.
 /// The price of a record lock is that it goes when its process closes *any* descriptor of the file; a duplicate that
 /// somebody makes of all descriptors and closes costs the lock, which a server notices at the next connection.
@@ -50,7 +50,7 @@ pub struct Rendezvous {
     owner: Owner,
     secret: Secret,
     /// The process in which this memory's lock is held; 0 when it is not. A child's copy names its parent.
-    serving: AtomicU32,
+    serving: Arc<AtomicU32>,
 }
 
 /// The right to serve, held by one process of the tree at a time. Given up when dropped, and at any death.
@@ -62,7 +62,7 @@ pub struct ServingLock {
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Server {
+pub enum ServedBy {
     /// Nobody.
     Nobody,
     /// This process.
@@ -98,7 +98,27 @@ impl Rendezvous {
 
     fn new(listener: OwnedFd, name: Vec<u8>, owner: Owner, secret: Secret) -> io::Result<Arc<Self>> {
         let identity = identity(&listener)?;
-        Ok(Arc::new(Self { listener, identity, name, owner, secret, serving: AtomicU32::new(0) }))
+        Ok(Arc::new(Self { listener, identity, name, owner, secret, serving: Arc::default() }))
+    }
+
+    /// The same rendezvous over a descriptor of its own, closed on exec, for a thread that is to have a table of descriptors
+    /// of its own. This process still serves it once at most.
+    ///
+    /// A record lock is of a table of descriptors, and goes when *any* descriptor of its file is closed there. So neither
+    /// this nor what it was cloned from may be dropped, by a thread of the table that holds the lock, while it is to
+    /// be held: the lock is taken after the last of them is closed there.
+    ///
+    /// # Errors
+    /// When there is no descriptor to be had.
+    pub fn try_clone(&self) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            listener: rustix::io::fcntl_dupfd_cloexec(&self.listener, 0)?,
+            identity: self.identity,
+            name: self.name.clone(),
+            owner: self.owner,
+            secret: Secret::from_bytes(*self.secret.bytes()),
+            serving: Arc::clone(&self.serving),
+        }))
     }
 
     /// The socket's abstract name, without the leading zero byte.
@@ -123,7 +143,10 @@ impl Rendezvous {
         &self.secret
     }
 
-    pub(crate) fn listener(&self) -> BorrowedFd<'_> {
+    /// The listening socket, to be kept where a host closes descriptors. Not to be accepted from, nor duplicated and
+    /// closed in a process that serves.
+    #[must_use]
+    pub fn listener(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
 
@@ -160,11 +183,11 @@ impl Rendezvous {
         }
     }
 
-    /// Who serves now.
+    /// Who serves now. [`ServedBy::Us`] where a thread of this process does, whatever its table of descriptors.
     #[must_use]
-    pub fn server(&self) -> Server {
+    pub fn server(&self) -> ServedBy {
         if self.serving.load(Ordering::Acquire) == our_pid() {
-            return Server::Us;
+            return ServedBy::Us;
         }
         // The whole file, by anybody.
         let mut lock = nix::libc::flock {
@@ -175,9 +198,11 @@ impl Rendezvous {
             l_pid: 0,
         };
         match fcntl(&self.listener, FcntlArg::F_GETLK(&mut lock)) {
-            Err(_) => Server::Unknown,
-            Ok(_) if lock.l_type == nix::libc::F_UNLCK as i16 => Server::Nobody,
-            Ok(_) => Server::Other(lock.l_pid),
+            Err(_) => ServedBy::Unknown,
+            Ok(_) if lock.l_type == nix::libc::F_UNLCK as i16 => ServedBy::Nobody,
+            // A thread of ours with a table of descriptors of its own, to which the lock belongs.
+            Ok(_) if u32::try_from(lock.l_pid) == Ok(our_pid()) => ServedBy::Us,
+            Ok(_) => ServedBy::Other(lock.l_pid),
         }
     }
 

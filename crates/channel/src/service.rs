@@ -51,7 +51,7 @@ pub enum Answer {
     Refused(Reason),
 }
 
-/// What a server serves. Called on the server's one thread, so each call delays all clients; none of them waits in a
+/// What a server serves. Called in [`crate::Server::turn`], so each call delays all clients; none of them waits in a
 /// submission of its own, though. A panic is contained and counted; one over a submission is answered as
 /// [`Reason::Panicked`].
 pub trait Service: Send + Sync + 'static {
@@ -90,7 +90,7 @@ impl Flushing {
         Self { mailbox, connection, id, complete: false }
     }
 
-    /// Tells the client, from any thread, without waiting.
+    /// Tells the client, without waiting, from any thread that has the server's table of descriptors.
     pub fn done(mut self, complete: bool) {
         self.complete = complete;
     }
@@ -98,6 +98,6 @@ impl Flushing {
 
 impl Drop for Flushing {
     fn drop(&mut self) {
-        self.mailbox.put(self.connection, self.id, self.complete);
+        self.mailbox.put_flushed(self.connection, self.id, self.complete);
     }
 }

@@ -6,10 +6,13 @@
 mod support;
 
 use lastlight_channel as sidecar;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES};
 use sidecar::{
-    Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, ServerOptions, Trouble,
+    Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, Server, ServerOptions,
+    Trouble,
 };
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -414,10 +417,136 @@ fn one_thread_of_a_process_serves() {
         })
         .collect();
     assert!(others.into_iter().all(|other| !other.join().unwrap()));
-    assert_eq!(rendezvous.server(), sidecar::Server::Us);
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Us);
     drop(lock);
-    assert_eq!(rendezvous.server(), sidecar::Server::Nobody);
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Nobody);
     assert!(rendezvous.try_serve().is_some());
+}
+
+#[test]
+fn a_lock_of_a_thread_with_descriptors_of_its_own_is_ours_and_still_the_only_one() {
+    let rendezvous = Rendezvous::bind().unwrap();
+    let (taken, may_end) = (std::sync::mpsc::sync_channel(1), std::sync::mpsc::sync_channel::<()>(1));
+    let theirs = rendezvous.try_clone().unwrap();
+    let flags = rustix::io::fcntl_getfd(theirs.listener()).unwrap();
+    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    let thread = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+        let lock = theirs.try_serve().unwrap();
+        taken.0.send(()).unwrap();
+        may_end.1.recv_timeout(WAIT_MAX).unwrap_err();
+        drop(lock);
+    });
+    taken.1.recv_timeout(WAIT_MAX).unwrap();
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Us);
+    assert!(rendezvous.try_serve().is_none());
+    // What shares no memory with it has the kernel's word alone.
+    let apart = support::handed_over(&rendezvous);
+    assert_eq!(apart.server(), sidecar::ServedBy::Us);
+    assert!(apart.try_serve().is_none());
+    // Descriptors that are closed here are not the thread's.
+    drop(apart);
+    assert!(support::handed_over(&rendezvous).try_serve().is_none());
+    drop(may_end.0);
+    thread.join().unwrap();
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Nobody);
+    assert!(rendezvous.try_serve().is_some());
+}
+
+/// Whether a turn has something to do.
+fn is_readable(server: &Server) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(server, PollFlags::IN)], Some(&now)) == Ok(1)
+}
+
+/// Turns until nothing is to be done now.
+fn turns(server: &mut Server) -> Option<Instant> {
+    let end = soon();
+    loop {
+        let turn = server.turn();
+        assert!(!turn.is_lost && Instant::now() < end);
+        match turn.next {
+            Some(at) if at <= Instant::now() => {}
+            next if !is_readable(server) => return next,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_server_is_driven_by_its_descriptor_and_waits_for_nothing() {
+    let service = Recorder::taking_all();
+    *service.flushes.lock().unwrap() = Some(Vec::new());
+    let rendezvous = Rendezvous::bind().unwrap();
+    let mut clients: Vec<_> = (0..40).map(|_| client(&rendezvous)).collect();
+    clients.iter_mut().for_each(Client::pump);
+    let lock = rendezvous.try_serve().unwrap();
+    let mut server = Server::new(lock, Arc::clone(&service) as Arc<_>, ServerOptions::default()).unwrap();
+    assert!(is_readable(&server), "somebody connected before there was a server");
+    // Handshakes are to be over in time.
+    assert!(turns(&mut server).is_some());
+    clients.iter_mut().for_each(Client::pump);
+    assert_eq!(turns(&mut server), None, "nobody is late, so nothing wakes it");
+    assert_eq!(server.counts().clients, 40);
+    let turn = server.turn();
+    assert_eq!((turn.next, turn.is_lost), (None, false));
+    for (seed, client) in clients.iter_mut().enumerate() {
+        client.submit(outgoing(&bytes(seed, 100))).unwrap();
+    }
+    assert!(is_readable(&server));
+    turns(&mut server);
+    clients.iter_mut().for_each(Client::pump);
+    assert!(clients.iter().all(|client| client.counts().accepted == 1));
+    // A flush has a deadline, and its end comes from elsewhere.
+    assert!(!clients[0].flush(Duration::from_millis(1)));
+    turns(&mut server);
+    let flushing = service.flushes.lock().unwrap().as_mut().and_then(Vec::pop).unwrap();
+    assert!(!is_readable(&server));
+    flushing.done(true);
+    assert!(is_readable(&server));
+    assert_eq!(turns(&mut server), None);
+    // Who leaves is forgotten, by the kernel too.
+    clients.truncate(5);
+    turns(&mut server);
+    let info = format!("/proc/self/fdinfo/{}", server.as_fd().as_raw_fd());
+    let registered = std::fs::read_to_string(info).unwrap();
+    assert_eq!(registered.lines().filter(|line| line.starts_with("tfd:")).count(), 5 + 2, "{registered}");
+    clients[0].submit(outgoing(b"last")).unwrap();
+    let stopped = server.stop(soon());
+    assert_eq!((stopped.in_time, stopped.counts.accepted), (true, 41));
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Nobody);
+    clients[0].pump();
+    assert_eq!((clients[0].counts().accepted, clients[0].counts().resent), (2, 0));
+}
+
+#[test]
+fn a_lock_that_another_process_took_is_found_lost_at_the_next_connection() {
+    let service = Recorder::taking_all();
+    let rendezvous = Rendezvous::bind().unwrap();
+    let lock = rendezvous.try_serve().unwrap();
+    let mut server = Server::new(lock, service, ServerOptions::default()).unwrap();
+    // A host that closes a descriptor of the listener costs us the lock.
+    drop(rendezvous.try_clone().unwrap());
+    let apart = support::handed_over(&rendezvous);
+    let (taken, may_end) = (std::sync::mpsc::sync_channel(1), std::sync::mpsc::sync_channel::<()>(1));
+    let other = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+        let lock = apart.try_serve();
+        taken.0.send(lock.is_some()).unwrap();
+        may_end.1.recv_timeout(WAIT_MAX).unwrap_err();
+    });
+    assert_eq!(taken.1.recv_timeout(WAIT_MAX), Ok(true));
+    assert!(!server.turn().is_lost, "nobody came");
+    let mut late = client(&rendezvous);
+    late.pump();
+    assert!(server.turn().is_lost);
+    assert!(server.stop(soon()).in_time);
+    drop(may_end.0);
+    other.join().unwrap();
+    // Who came waits for the next one.
+    let next = Recorder::taking_all();
+    let _serving = serve_at(&rendezvous, &next, ServerOptions::default());
+    assert!(late.ping(WAIT_MAX));
 }
 
 #[test]
@@ -458,7 +587,7 @@ fn l145_reconnecting_pauses_longer_and_longer() {
     let rendezvous = Rendezvous::bind().unwrap();
     let starts = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&starts);
-    let promote = move |_lock| {
+    let promote = move |_: &Arc<Rendezvous>| {
         counted.fetch_add(1, Ordering::Relaxed);
         Err(std::io::Error::other("as the test wants it"))
     };

@@ -214,7 +214,7 @@ fn a_program_that_was_started_serves_what_it_was_handed() {
         .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    assert_eq!(rendezvous.server(), sidecar::Server::Other(process.id().cast_signed()));
+    assert_eq!(rendezvous.server(), sidecar::ServedBy::Other(process.id().cast_signed()));
     assert!(rendezvous.try_serve().is_none());
     assert!(early.flush(WAIT_MAX));
     assert_eq!(early.close(WAIT_MAX).accepted, 1);
@@ -237,7 +237,7 @@ fn l129_a_server_that_is_killed_gives_up_the_lock_and_one_waits_for_it() {
     .unwrap();
     rendezvous.hand_over(&ours).unwrap();
     let mut process = Command::new(PROBE).args(["serve", &log.0]).stdin(Stdio::from(theirs)).spawn().unwrap();
-    let other = sidecar::Server::Other(process.id().cast_signed());
+    let other = sidecar::ServedBy::Other(process.id().cast_signed());
     until(|| rendezvous.server() == other);
     assert!(rendezvous.wait_to_serve(std::time::Instant::now() + Duration::from_millis(20)).is_none());
     process.kill().unwrap();

@@ -3,7 +3,7 @@
 use super::Trouble;
 use crate::frame::{Message, PROTOCOL, Reply};
 use crate::peer::Peer;
-use crate::rendezvous::{Rendezvous, Server};
+use crate::rendezvous::{Rendezvous, ServedBy};
 use crate::secret::{Nonces, Role, random};
 use crate::socket::{self, Received};
 use rustix::io::Errno;
@@ -23,13 +23,13 @@ pub(super) enum Link {
         socket: OwnedFd,
         nonce: [u8; crate::frame::PROOF_BYTES],
         /// Who served before.
-        former: Server,
+        former: ServedBy,
         since: Instant,
     },
     /// Both have proven themselves, as far as we know.
     Up {
         socket: OwnedFd,
-        server: Server,
+        server: ServedBy,
     },
 }
 
@@ -104,7 +104,7 @@ impl Link {
             return Err(Trouble::Squatted);
         }
         let server = rendezvous.server();
-        if matches!(former, Server::Other(_)) && former != server {
+        if matches!(former, ServedBy::Other(_)) && former != server {
             // Accepted by one that is gone, and held open by its children.
             return Err(Trouble::Lost);
         }

@@ -12,7 +12,6 @@ use crate::frame::{
 };
 use crate::peer::our_pid;
 use crate::rendezvous::Rendezvous;
-use crate::server::Serving;
 use crate::socket;
 use link::Link;
 pub use options::*;
@@ -57,13 +56,15 @@ struct Own {
     link: Link,
     queue: Queue,
     counts: ClientCounts,
-    serving: Option<Serving>,
     next_id: u64,
     /// Connections in a row that did not come about, or ended before the server had answered.
     failures: u32,
     /// When the server took us in.
     welcomed: Option<Instant>,
     not_before: Option<Instant>,
+    /// Servers that were asked for in a row, of which none was of use yet.
+    promotions: u32,
+    promote_not_before: Option<Instant>,
     /// The server had no room: nothing is sent before.
     paused_until: Option<Instant>,
     /// The server said that it stops.
@@ -85,11 +86,12 @@ impl Own {
             link: Link::Down,
             queue: Queue::default(),
             counts: ClientCounts::default(),
-            serving: None,
             next_id: 1,
             failures: 0,
             welcomed: None,
             not_before: None,
+            promotions: 0,
+            promote_not_before: None,
             paused_until: None,
             is_closing: false,
             checked: None,
@@ -109,7 +111,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client that is not connected yet. With `promote` its process may become the server when there is none.
+    /// A client that is not connected yet. With `promote` it has one started when there is none.
     #[must_use]
     pub fn new(rendezvous: Arc<Rendezvous>, options: ClientOptions, promote: Option<Promote>) -> Self {
         // Where there are no sockets now, the least that a kernel gives.
@@ -237,8 +239,7 @@ impl Client {
         }
     }
 
-    /// Waits for the answers to everything, closes, and stops the server if it is this process's. What has no answer by
-    /// then is lost, and counted.
+    /// Waits for the answers to everything, and closes. What has no answer by then is lost, and counted.
     pub fn close(mut self, within: Duration) -> ClientCounts {
         self.check_process();
         let deadline = Instant::now() + within;
@@ -250,9 +251,6 @@ impl Client {
             socket::send(socket, &message, None).ok();
         }
         self.own.link.hang_up();
-        if let Some(serving) = self.own.serving.take() {
-            serving.stop(deadline);
-        }
         self.own.counts.lost += self.own.queue.len() as u64;
         self.own.queue = Queue::default();
         self.counts()
@@ -277,18 +275,6 @@ impl Client {
     #[must_use]
     pub fn last_trouble(&self) -> Option<Trouble> {
         self.own.trouble
-    }
-
-    /// The server, where this process became it.
-    #[must_use]
-    pub fn serving(&self) -> Option<&Serving> {
-        self.own.serving.as_ref().filter(|serving| serving.is_running())
-    }
-
-    /// The server, where this process became it, to be stopped by whoever takes it.
-    pub fn take_serving(&mut self) -> Option<Serving> {
-        self.check_process();
-        self.own.serving.take()
     }
 
     /// A forked child leaves what is its parent's: closes its copies, which ends nothing.

@@ -1,10 +1,10 @@
 //! Bounds of a client, and what it says.
 
 use crate::frame::Denied;
-use crate::rendezvous::ServingLock;
-use crate::server::Serving;
+use crate::rendezvous::Rendezvous;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Submissions without an answer; one more is [`NotTaken::NoRoom`].
@@ -24,8 +24,10 @@ pub const ANSWER_MAX: Duration = Duration::from_secs(10);
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 /// The longest pause.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Starts to serve, in a process that may.
-pub type Promote = Box<dyn FnMut(ServingLock) -> io::Result<Serving> + Send>;
+/// Has somebody serve: called when nobody does, with pauses as between connections for as long as no server is of use.
+/// Several processes may call theirs at once, and the [`crate::ServingLock`] decides. It returns in bounded time, for which the client's
+/// call waits; it may take the lock for a server of this process.
+pub type Promote = Box<dyn FnMut(&Arc<Rendezvous>) -> io::Result<()> + Send>;
 
 /// Bounds of a client.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,7 @@ use super::options::{BACKOFF_MAX, ClientOptions, SERVER_CHECK_PERIOD, Trouble};
 use super::queue::Sending;
 use super::{Awaited, Client, Own};
 use crate::frame::Reply;
-use crate::rendezvous::Server;
-use crate::server::Serving;
+use crate::rendezvous::ServedBy;
 use crate::socket::{self, Received};
 use rustix::event::{PollFd, PollFlags};
 use std::time::{Duration, Instant};
@@ -136,13 +135,13 @@ impl Client {
         }
     }
 
-    /// Finds out whether the server is gone though its connections live on in others' hands, and takes its place where
+    /// Finds out whether the server is gone though its connections live on in others' hands, and has another started where
     /// this process may.
     fn check_server(&mut self, now: Instant) {
         let owed = match &self.own.link {
             Link::Down => {
                 if self.own.not_before.is_none_or(|not_before| now >= not_before) {
-                    self.promote();
+                    self.promote(now);
                 }
                 return;
             }
@@ -157,7 +156,7 @@ impl Client {
         if let Link::Up { server, .. } = &self.own.link {
             let current = self.rendezvous.server();
             let is_stale =
-                (current != *server && current != Server::Unknown) || now >= owed + self.options.answer_max;
+                (current != *server && current != ServedBy::Unknown) || now >= owed + self.options.answer_max;
             // What it answered before it went is an answer.
             if is_stale && self.read(now) {
                 self.lose(Trouble::NoServer, now);
@@ -165,28 +164,28 @@ impl Client {
         }
         // A connection in the backlog is good for whoever serves; one that a dead server took is found by the handshake's
         // deadline.
-        self.promote();
+        self.promote(now);
     }
 
-    fn promote(&mut self) {
+    /// Has a server started where there is none. It may take a while, so the time afterwards is another.
+    fn promote(&mut self, now: Instant) {
         let Some(promote) = &mut self.promote else { return };
-        if self.own.serving.as_ref().is_some_and(Serving::is_running) {
+        if self.own.promote_not_before.is_some_and(|not_before| now < not_before) {
             return;
         }
-        // Asked before, as looking is cheaper than trying.
-        if !matches!(self.rendezvous.server(), Server::Nobody | Server::Unknown) {
+        if !matches!(self.rendezvous.server(), ServedBy::Nobody | ServedBy::Unknown) {
             return;
         }
-        let Some(lock) = self.rendezvous.try_serve() else { return };
-        match promote(lock) {
-            Ok(serving) => {
-                self.own.serving = Some(serving);
-                self.own.counts.promoted += 1;
-            }
+        match promote(&self.rendezvous) {
+            Ok(()) => self.own.counts.promoted += 1,
             Err(error) => {
                 self.own.trouble = Some(Trouble::System(error.raw_os_error().unwrap_or(0)));
             }
         }
+        // Forgiven with a connection that was of use.
+        self.own.promotions = self.own.promotions.saturating_add(1);
+        let pause = self.own.pause(self.own.promotions, &self.options);
+        self.own.promote_not_before = Some(Instant::now() + pause);
     }
 
     /// There is no connection, or no longer. What had no answer will be sent over the next.
@@ -206,13 +205,21 @@ impl Client {
         // started again and again otherwise.
         let was_of_use = own.welcomed.is_some_and(|welcomed| now >= welcomed + HEALTHY_AFTER);
         own.failures = if was_of_use { 0 } else { own.failures.saturating_add(1) };
-        let pause = backoff(own.failures, &self.options).mul_f64(1.0 - own.chance.f64() / 2.0);
+        if was_of_use {
+            (own.promotions, own.promote_not_before) = (0, None);
+        }
+        let pause = own.pause(own.failures, &self.options);
         own.not_before = (own.failures > 0).then(|| now + pause);
         (own.welcomed, own.is_closing, own.checked) = (None, false, None);
     }
 }
 
 impl Own {
+    /// Chance takes up to a half of it, so that a hundred clients do not come together.
+    fn pause(&mut self, failures: u32, options: &ClientOptions) -> Duration {
+        backoff(failures, options).mul_f64(1.0 - self.chance.f64() / 2.0)
+    }
+
     /// Takes the replies of a datagram. What is none of a server's ends the connection.
     fn take_replies(&mut self, mut datagram: &[u8], now: Instant) -> Option<Trouble> {
         while !datagram.is_empty() {
@@ -255,8 +262,7 @@ impl Own {
     }
 }
 
-/// Doubled with each failure up to the longest. Chance takes up to a half of it, so that a hundred clients do not come
-/// together.
+/// Doubled with each failure up to the longest.
 fn backoff(failures: u32, options: &ClientOptions) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     options.backoff_first.saturating_mul(1 << doublings).min(options.backoff_max)

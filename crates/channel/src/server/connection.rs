@@ -11,6 +11,7 @@ use crate::peer::Peer;
 use crate::secret::{Nonces, Role, random};
 use crate::service::{Announced, Answer, Flushing, Submission};
 use crate::socket::{self, Received};
+use rustix::event::epoll::EventFlags;
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +42,10 @@ pub(super) struct Connection {
     answers_by: Option<Instant>,
     parts: Option<Parts>,
     flush: Option<(u64, Instant)>,
+    /// What the kernel is to tell of.
+    pub(super) registered: EventFlags,
+    /// When the server looks here though nothing happens.
+    pub(super) scheduled: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -83,13 +88,13 @@ pub(super) enum End {
     Failed,
 }
 
-/// How a turn ended.
+/// How much was read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Turn {
-    /// Everything that was there was read.
-    Empty,
+pub(super) enum Read {
+    /// Everything that was there.
+    All,
     /// There may be more.
-    More,
+    Some,
 }
 
 impl Connection {
@@ -104,7 +109,14 @@ impl Connection {
             answers_by: None,
             parts: None,
             flush: None,
+            registered: EventFlags::IN,
+            scheduled: None,
         }
+    }
+
+    /// What to wait for. Whoever does not read its answers is not read.
+    pub(super) fn interest(&self) -> EventFlags {
+        if self.is_writing() { EventFlags::OUT } else { EventFlags::IN }
     }
 
     /// Whether the next thing to wait for is room for answers rather than messages.
@@ -143,14 +155,14 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection is to end.
-    pub(super) fn read(&mut self, context: &mut Context<'_>) -> Result<Turn, End> {
+    pub(super) fn read(&mut self, context: &mut Context<'_>) -> Result<Read, End> {
         for _ in 0..TURN_MAX_COUNT {
             if self.answers.len() >= ANSWERS_MAX_BYTES {
-                return Ok(Turn::More);
+                return Ok(Read::Some);
             }
             let buffer = &mut *context.buffer;
             let (length, fd) = match socket::receive(&self.socket, buffer) {
-                Ok(Received::Nothing) => return Ok(Turn::Empty),
+                Ok(Received::Nothing) => return Ok(Read::All),
                 Ok(Received::End) => return Err(End::Closed),
                 Ok(Received::Unfit) => return Err(End::Malformed),
                 Ok(Received::Message(length, fd)) => (length, fd),
@@ -165,7 +177,7 @@ impl Connection {
             context.buffer = datagram;
             result?;
         }
-        Ok(Turn::More)
+        Ok(Read::Some)
     }
 
     fn handle(

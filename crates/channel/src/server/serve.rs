@@ -1,27 +1,34 @@
-//! The loop of the server's thread.
+//! The server: what is done in one turn.
 
-use super::connection::{Connection, End, Turn, contain};
-use super::{Mailbox, ServerOptions, Shared};
+use super::connection::{Connection, End, Read, contain};
+use super::{ACCEPT_PAUSE, Mailbox, ServerOptions, Stopped, Turn};
 use crate::counts::ServerCounts;
 use crate::frame::{Denied, MESSAGE_MAX_BYTES, Reply};
-use crate::peer::Peer;
+use crate::peer::{Peer, our_pid};
 use crate::rendezvous::{Rendezvous, ServingLock};
 use crate::service::Service;
 use crate::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Connections that are accepted before clients are served again.
 const ACCEPTS_MAX_COUNT: usize = 32;
-/// How long no connection is accepted when there are no descriptors, or no places.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Connections that are served in one turn.
+const EVENTS_MAX_COUNT: usize = 128;
 /// Rounds in which what clients had sent before a stop is read: as many turns as a client may have unanswered
 /// submissions, and some.
 const LAST_TURNS_MAX_COUNT: usize = 16;
+/// What the kernel says of the mailbox and of the listener; connections have higher numbers.
+const MAILBOX: u64 = 0;
+const LISTENER: u64 = 1;
 
 /// What a connection needs of the server.
 pub(super) struct Context<'a> {
@@ -35,94 +42,127 @@ pub(super) struct Context<'a> {
     pub(super) now: Instant,
 }
 
-pub(super) struct Loop {
+/// The server of a process tree. It has no thread and never waits: [`Server::turn`] is to be called when its descriptor is
+/// readable ([`AsFd`]) or [`Turn::next`] has come, by the thread that made it. [`super::Serving`] is such a thread.
+///
+/// Every descriptor of it is of the table of descriptors of the thread that made it: where that thread has a table of its own,
+/// the server, its lock, and every [`crate::Flushing`] are to be dropped by threads with the same table. Dropped without
+/// [`Server::stop`], it ends the connections and says nothing. In a child it is nothing, and ends nothing.
+pub struct Server {
     lock: ServingLock,
     service: Arc<dyn Service>,
-    options: ServerOptions,
-    shared: Arc<Shared>,
-    connections: Vec<Connection>,
+    pub(super) options: ServerOptions,
+    pub(super) mailbox: Arc<Mailbox>,
+    epoll: OwnedFd,
+    connections: HashMap<u64, Connection>,
+    /// When something is to be done for which connection though nothing happens to it.
+    deadlines: BTreeSet<(Instant, u64)>,
     next_id: u64,
     counts: ServerCounts,
+    /// As of the last answers.
+    pub(super) published: Arc<Mutex<ServerCounts>>,
     /// Bytes of all payloads in parts.
     parts_bytes: usize,
     /// Where a datagram is received. A byte longer than any may be, so that a longer one is seen.
     buffer: Vec<u8>,
+    /// The listener is not looked at before.
     accept_after: Option<Instant>,
+    pid: u32,
 }
 
-impl Loop {
-    pub(super) fn new(
-        lock: ServingLock,
-        service: Arc<dyn Service>,
-        options: ServerOptions,
-        shared: Arc<Shared>,
-    ) -> Self {
-        Self {
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = self.connections.len();
+        f.debug_struct("Server").field("lock", &self.lock).field("connections", &connections).finish()
+    }
+}
+
+impl Server {
+    /// A server of nobody yet. The socket was bound, so connections may wait in it already.
+    ///
+    /// # Errors
+    /// When there is no descriptor to be had. The lock is given up then.
+    pub fn new(lock: ServingLock, service: Arc<dyn Service>, options: ServerOptions) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new()?);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &*mailbox, epoll::EventData::new_u64(MAILBOX), epoll::EventFlags::IN)?;
+        let listener = lock.rendezvous().listener();
+        epoll::add(&epoll, listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
+        Ok(Self {
             lock,
             service,
             options,
-            shared,
-            connections: Vec::new(),
-            next_id: 0,
+            mailbox,
+            epoll,
+            connections: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            next_id: LISTENER + 1,
             counts: ServerCounts::default(),
+            published: Arc::default(),
             parts_bytes: 0,
             buffer: vec![0; MESSAGE_MAX_BYTES + 1],
             accept_after: None,
-        }
+            pid: our_pid(),
+        })
     }
 
-    /// Until somebody stops it, or the lock is lost.
-    pub(super) fn run(&mut self) {
-        loop {
-            if let Some(deadline) = self.shared.stop_by() {
-                return self.stop(deadline);
-            }
-            let events = self.wait();
-            for (connection, id, complete) in self.shared.mailbox.take() {
-                if let Some(connection) = self.connections.iter_mut().find(|its| its.id == connection) {
-                    connection.flushed(id, complete);
-                }
-            }
-            let (listener, connections) = events.split_first().map_or((&false, &[][..]), |both| both);
-            self.serve(connections);
-            if *listener && !self.accept() {
-                return self.stop(Instant::now() + self.options.handshake_max);
-            }
-        }
+    /// What was counted up to now.
+    #[must_use]
+    pub fn counts(&self) -> ServerCounts {
+        self.counts
     }
 
-    /// For the listener and each connection whether something happened to it.
-    fn wait(&mut self) -> Vec<bool> {
+    /// Does all that can be done now, within bounds, and waits for nothing. What it costs does not grow with clients that say
+    /// nothing.
+    pub fn turn(&mut self) -> Turn {
+        self.mailbox.begin();
+        let Some((ready, accepts)) = self.poll() else { return Turn { next: None, is_lost: true } };
+        let mut has_more = ready.len() >= EVENTS_MAX_COUNT - 2;
+        has_more |= self.serve(ready);
         let now = Instant::now();
-        let mut until = self.connections.iter().filter_map(Connection::next_deadline).min();
-        self.accept_after = self.accept_after.filter(|after| *after > now);
-        if let Some(after) = self.accept_after {
-            until = Some(until.map_or(after, |until| until.min(after)));
+        if self.accept_after.is_some_and(|after| after <= now) {
+            self.listen(true);
         }
-        let rendezvous = self.lock.rendezvous();
-        let listener = rendezvous.listener();
-        let accepts = if self.accept_after.is_none() { PollFlags::IN } else { PollFlags::empty() };
-        let mut fds = Vec::with_capacity(2 + self.connections.len());
-        fds.push(PollFd::new(&self.shared.mailbox.wake, PollFlags::IN));
-        fds.push(PollFd::from_borrowed_fd(listener, accepts));
-        fds.extend(self.connections.iter().map(|connection| {
-            // Whoever does not read its answers is not read.
-            let awaited = if connection.is_writing() { PollFlags::OUT } else { PollFlags::IN };
-            PollFd::new(connection, awaited)
-        }));
-        if socket::wait(&mut fds, until).is_err() {
-            // No memory for it, which may pass: a turn without events, and not a busy one.
-            socket::pause(ACCEPT_PAUSE);
+        let mut is_lost = false;
+        if accepts && self.accept_after.is_none() {
+            match self.accept() {
+                Some(more) => has_more |= more,
+                None => is_lost = true,
+            }
         }
-        fds.iter().skip(1).map(|fd| !fd.revents().is_empty()).collect()
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let next = [deadline, self.accept_after, has_more.then_some(now)].into_iter().flatten().min();
+        Turn { next, is_lost }
     }
 
-    fn context(&mut self) -> (Context<'_>, &mut Vec<Connection>) {
+    /// To whom something happened, and whether somebody waits to be accepted. `None` when the descriptor is not ours any
+    /// more.
+    fn poll(&mut self) -> Option<(Vec<u64>, bool)> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut space = [const { MaybeUninit::uninit() }; EVENTS_MAX_COUNT];
+        let events = match epoll::wait(&self.epoll, &mut space, Some(&now)) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => &mut [],
+            Err(_) => return None,
+        };
+        let mut accepts = false;
+        let mut ready = Vec::with_capacity(events.len());
+        for event in events {
+            match event.data.u64() {
+                MAILBOX => self.mailbox.clear(),
+                LISTENER => accepts = true,
+                id => ready.push(id),
+            }
+        }
+        Some((ready, accepts))
+    }
+
+    fn context(&mut self) -> (Context<'_>, &mut HashMap<u64, Connection>) {
         let context = Context {
             rendezvous: self.lock.rendezvous(),
             service: &*self.service,
             options: &self.options,
-            mailbox: &self.shared.mailbox,
+            mailbox: &self.mailbox,
             counts: &mut self.counts,
             parts_bytes: &mut self.parts_bytes,
             buffer: std::mem::take(&mut self.buffer),
@@ -131,36 +171,86 @@ impl Loop {
         (context, &mut self.connections)
     }
 
+    fn publish(&self) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.counts;
+    }
+
     /// Reads where something happened, counts, and only then answers: who has an answer finds it counted. Whether more
     /// may be there.
-    fn serve(&mut self, events: &[bool]) -> bool {
+    fn serve(&mut self, mut touched: Vec<u64>) -> bool {
         let mut has_more = false;
         let mut ended: Vec<(u64, End)> = Vec::new();
         let (mut context, connections) = self.context();
-        for (connection, event) in connections.iter_mut().zip(events) {
-            let checked = connection.check_deadlines(context.now);
+        for id in &touched {
+            let Some(connection) = connections.get_mut(id) else { continue };
             // What cannot be answered is not read.
-            let read = match checked {
-                Ok(()) if *event && !connection.is_writing() => connection.read(&mut context),
-                checked => checked.map(|()| Turn::Empty),
+            let read = match connection.check_deadlines(context.now) {
+                Ok(()) if !connection.is_writing() => connection.read(&mut context),
+                checked => checked.map(|()| Read::All),
             };
             match read {
-                Ok(turn) => has_more |= turn == Turn::More,
-                Err(end) => ended.push((connection.id, end)),
+                Ok(read) => has_more |= read == Read::Some,
+                Err(end) => ended.push((*id, end)),
             }
         }
         self.buffer = context.buffer;
-        self.shared.publish(self.counts);
-        let (context, connections) = self.context();
-        for connection in connections.iter_mut() {
-            let is_ending = ended.iter().any(|(id, _)| *id == connection.id);
-            if !is_ending && let Err(end) = connection.write(context.now, context.options.stalled_max) {
-                ended.push((connection.id, end));
+        self.check_deadlines(&mut touched, &mut ended);
+        for flushed in self.mailbox.take() {
+            if let Some(connection) = self.connections.get_mut(&flushed.connection) {
+                connection.flushed(flushed.id, flushed.is_complete);
+                touched.push(flushed.connection);
             }
         }
-        self.buffer = context.buffer;
+        self.publish();
+        let now = Instant::now();
+        for id in touched {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            if ended.iter().any(|(its, _)| *its == id) {
+                continue;
+            }
+            match connection.write(now, self.options.stalled_max) {
+                Ok(()) => self.expect(id),
+                Err(end) => ended.push((id, end)),
+            }
+        }
         self.end(&ended);
         has_more
+    }
+
+    /// Whoever was to have done something by now.
+    fn check_deadlines(&mut self, touched: &mut Vec<u64>, ended: &mut Vec<(u64, End)>) {
+        let now = Instant::now();
+        let due: Vec<_> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        for id in due {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            match connection.check_deadlines(now) {
+                // Its flush is answered, or what it was to do was done just now.
+                Ok(()) => touched.push(id),
+                Err(_) if ended.iter().any(|(its, _)| *its == id) => {}
+                Err(end) => ended.push((id, end)),
+            }
+        }
+    }
+
+    /// Waits for what comes next of a connection.
+    fn expect(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let interest = connection.interest();
+        if interest != connection.registered {
+            // Fails for want of nothing: it is registered.
+            epoll::modify(&self.epoll, &*connection, epoll::EventData::new_u64(id), interest).ok();
+            connection.registered = interest;
+        }
+        let deadline = connection.next_deadline();
+        if deadline != connection.scheduled {
+            if let Some(at) = connection.scheduled {
+                self.deadlines.remove(&(at, id));
+            }
+            if let Some(at) = deadline {
+                self.deadlines.insert((at, id));
+            }
+            connection.scheduled = deadline;
+        }
     }
 
     /// Ends connections: counts, and only then hangs up.
@@ -171,8 +261,7 @@ impl Loop {
         let (mut context, connections) = self.context();
         let mut leaving = Vec::new();
         for (id, end) in ended {
-            if let Some(index) = connections.iter().position(|connection| connection.id == *id) {
-                let mut connection = connections.swap_remove(index);
+            if let Some(mut connection) = connections.remove(id) {
                 connection.conclude(*end, &mut context);
                 leaving.push(connection);
             }
@@ -182,37 +271,62 @@ impl Loop {
     }
 
     fn leave(&mut self, leaving: Vec<Connection>) {
-        self.shared.publish(self.counts);
+        self.publish();
         let now = Instant::now();
-        self.counts.answers_lost += leaving.into_iter().map(|connection| connection.leave(now)).sum::<u64>();
-        self.shared.publish(self.counts);
+        for connection in leaving {
+            if let Some(at) = connection.scheduled {
+                self.deadlines.remove(&(at, connection.id));
+            }
+            self.forget(&connection);
+            self.counts.answers_lost += connection.leave(now);
+        }
+        self.publish();
     }
 
-    /// Takes who waits. False when the lock is lost: another process serves.
-    fn accept(&mut self) -> bool {
+    /// Before a descriptor is closed: where a child has it too, closing would leave it registered.
+    fn forget(&self, fd: impl AsFd) {
+        epoll::delete(&self.epoll, fd).ok();
+    }
+
+    /// Takes who waits. Whether there may be more; `None` when the lock is lost: another process serves.
+    fn accept(&mut self) -> Option<bool> {
         if !self.lock.is_held() {
-            return false;
+            return None;
         }
+        let mut may_be_more = true;
         for _ in 0..ACCEPTS_MAX_COUNT {
             if self.connections.len() >= self.options.connections_max_count && !self.evict() {
                 // The backlog keeps them.
-                self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                self.listen(false);
+                may_be_more = false;
                 break;
             }
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match accept_with(self.lock.rendezvous().listener(), flags) {
                 Ok(socket) => self.admit(socket),
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => {
+                    may_be_more = false;
+                    break;
+                }
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(_) => {
                     self.counts.not_accepted += 1;
-                    self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    self.listen(false);
+                    may_be_more = false;
                     break;
                 }
             }
         }
-        self.shared.publish(self.counts);
-        true
+        self.publish();
+        Some(may_be_more)
+    }
+
+    /// Looks at the listener, or does not for a while.
+    fn listen(&mut self, listens: bool) {
+        let interest = if listens { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        let listener = self.lock.rendezvous().listener();
+        epoll::modify(&self.epoll, listener, epoll::EventData::new_u64(LISTENER), interest).ok();
+        self.accept_after = (!listens).then(|| Instant::now() + ACCEPT_PAUSE);
     }
 
     fn admit(&mut self, socket: OwnedFd) {
@@ -229,37 +343,67 @@ impl Loop {
             socket::hang_up(&socket);
             return;
         }
-        let by = Instant::now() + self.options.handshake_max;
-        self.connections.push(Connection::new(self.next_id, socket, peer, by));
+        let id = self.next_id;
+        let connection = Connection::new(id, socket, peer, Instant::now() + self.options.handshake_max);
+        if epoll::add(&self.epoll, &connection, epoll::EventData::new_u64(id), connection.registered).is_err()
+        {
+            self.counts.not_accepted += 1;
+            socket::hang_up(&connection);
+            return;
+        }
         self.next_id += 1;
+        self.connections.insert(id, connection);
+        self.expect(id);
     }
 
     /// Closes connections of processes that are gone, which their children hold open. Whether there were any.
     fn evict(&mut self) -> bool {
-        let gone: Vec<_> = self.connections.iter().filter(|its| its.peer.is_gone()).collect();
-        let gone: Vec<_> = gone.into_iter().map(|its| (its.id, End::Closed)).collect();
+        let gone = self.connections.iter().filter(|(_, its)| its.peer.is_gone());
+        let gone: Vec<_> = gone.map(|(id, _)| (*id, End::Closed)).collect();
         self.counts.evicted += gone.len() as u64;
         self.end(&gone);
         !gone.is_empty()
     }
 
-    /// Answers what was sent by now, closes, and leaves the rest to the next server.
-    fn stop(&mut self, deadline: Instant) {
+    /// Accepts no more connections, answers what clients had sent by now, says that it stops, closes all connections and
+    /// gives up the lock. Waits for nobody; it takes as long as the service's calls, and begins none after
+    /// `deadline`. Submissions that have not settled are the service's to see through: their clients forget them.
+    pub fn stop(mut self, deadline: Instant) -> Stopped {
         let mut is_drained = false;
         for _ in 0..LAST_TURNS_MAX_COUNT {
-            let events = vec![true; self.connections.len()];
-            is_drained = !self.serve(&events);
+            self.mailbox.begin();
+            let all = self.connections.keys().copied().collect();
+            is_drained = !self.serve(all);
             if is_drained || Instant::now() >= deadline {
                 break;
             }
         }
         let (mut context, connections) = self.context();
-        connections.iter_mut().for_each(|connection| connection.close(&mut context));
+        connections.values_mut().for_each(|connection| connection.close(&mut context));
         self.buffer = context.buffer;
-        let leaving = std::mem::take(&mut self.connections);
+        let leaving = self.connections.drain().map(|(_, connection)| connection).collect();
         self.leave(leaving);
-        if is_drained {
-            self.shared.set_drained();
+        Stopped { in_time: is_drained, counts: self.counts }
+    }
+}
+
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.pid != our_pid() {
+            // What a child has is its parent's, the kernel's list too.
+            return;
+        }
+        self.mailbox.close();
+        self.forget(self.lock.rendezvous().listener());
+        for connection in self.connections.values() {
+            self.forget(connection);
+            socket::hang_up(connection);
         }
     }
 }

@@ -217,6 +217,14 @@ pub fn encoded(message: &Message<'_>) -> Vec<u8> {
     bytes
 }
 
+/// The same rendezvous as a program has it that is started: nothing but the kernel tells it who serves.
+pub fn handed_over(rendezvous: &Rendezvous) -> Arc<Rendezvous> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    rendezvous.hand_over(ours.as_fd()).unwrap();
+    Rendezvous::take_over(&theirs, soon()).unwrap()
+}
+
 /// As a program learns it that is started.
 pub fn secret(rendezvous: &Rendezvous) -> [u8; 32] {
     let (ours, theirs) =

@@ -4,6 +4,7 @@
 //! [`bind`] takes the sockets, [`Bound::start`] starts the stages, [`Running::stop`] unwinds them;
 //! [`daemon::run`] does it for a whole process.
 
+mod aside;
 pub mod check;
 mod clock;
 mod compose;
@@ -28,6 +29,7 @@ mod settings;
 mod shipping;
 pub mod transport;
 
+pub use aside::stay_on_this_thread;
 pub use compose::{Bound, Running, SharedStrings, StartError, bind};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub use lifecycle::{Deadline, Instant};

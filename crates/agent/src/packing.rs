@@ -1,5 +1,6 @@
 //! How payloads are packed for the way.
 
+use crate::aside::aside;
 use std::io::Write as _;
 
 /// How payloads are packed.
@@ -32,35 +33,29 @@ impl std::fmt::Debug for Packer {
 
 impl Packer {
     /// The same on a thread for such work: packing takes milliseconds, for which requests under way should not
-    /// wait. Gives everything back.
-    ///
-    /// # Errors
-    /// When packing panicked.
+    /// wait. Gives everything back; `None` when packing panicked.
     pub(crate) async fn pack_aside(
         self,
         bytes: Vec<u8>,
         packing: Packing,
-    ) -> Result<(Option<Packed>, Vec<u8>, Self), tokio::task::JoinError> {
+    ) -> Option<(Option<Packed>, Vec<u8>, Self)> {
         if packing == Packing::Plain {
-            return Ok((None, bytes, self));
+            return Some((None, bytes, self));
         }
         self.make_aside(move || bytes, packing).await
     }
 
-    /// The same of what `make` makes, on that thread too.
-    ///
-    /// # Errors
-    /// When making or packing panicked.
+    /// The same of what `make` makes, on that thread too; `None` when making or packing panicked.
     pub(crate) async fn make_aside(
         mut self,
         make: impl FnOnce() -> Vec<u8> + Send + 'static,
         packing: Packing,
-    ) -> Result<(Option<Packed>, Vec<u8>, Self), tokio::task::JoinError> {
+    ) -> Option<(Option<Packed>, Vec<u8>, Self)> {
         let work = move || {
             let bytes = make();
             (self.pack(&bytes, packing), bytes, self)
         };
-        tokio::task::spawn_blocking(work).await
+        aside(work).await
     }
 
     /// The packed form in memory of just its size, for it may wait in a queue for long; `None` for what is

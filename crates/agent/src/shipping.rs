@@ -63,7 +63,7 @@ impl Shipper {
                 }
             };
             // The other half of it ended with that work.
-            let (Ok((packed, bytes, used)), Some(mut batch)) = (made, Arc::into_inner(batch)) else {
+            let (Some((packed, bytes, used)), Some(mut batch)) = (made, Arc::into_inner(batch)) else {
                 receipt.dropped(Why::Panicked);
                 continue;
             };

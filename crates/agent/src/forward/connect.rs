@@ -2,6 +2,7 @@
 
 use super::proxy::Proxies;
 use super::tls::Tls;
+use crate::aside::Names;
 use http::Uri;
 use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -28,7 +29,7 @@ pub(super) struct Connector {
 
 #[derive(Debug)]
 struct Inner {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Names>,
     proxies: Arc<Proxies>,
     tls: Arc<Tls>,
     timeout: Duration,
@@ -36,7 +37,7 @@ struct Inner {
 
 impl Connector {
     pub(super) fn new(proxies: Arc<Proxies>, tls: Arc<Tls>, timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(Names);
         // TLS and proxies are decided here, so `https` reaches this one too.
         tcp.enforce_http(false);
         tcp.set_nodelay(true);

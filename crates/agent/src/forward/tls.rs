@@ -1,6 +1,7 @@
 //! TLS to the backend: whom to trust, loaded when the first `https` connection is made and not before, so
 //! that it costs the start nothing.
 
+use crate::aside::aside;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, KeyProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::sign::SigningKey;
@@ -66,8 +67,7 @@ impl Tls {
         let load = || async {
             let settings = self.settings.clone();
             // Hundreds of files on some systems.
-            let loaded = tokio::task::spawn_blocking(move || load(&settings)).await;
-            loaded.map_err(|error| format!("loading certificates: {error}"))?
+            aside(move || load(&settings)).await.ok_or("loading certificates panicked")?
         };
         self.trust.get_or_try_init(load).await.cloned()
     }

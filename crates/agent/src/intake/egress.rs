@@ -260,7 +260,7 @@ impl Egress {
         room: Room,
     ) {
         let packer = lock(&self.packer).take().unwrap_or_default();
-        let Ok((packed, mut bytes, packer)) = packer.pack_aside(bytes, packing).await else {
+        let Some((packed, mut bytes, packer)) = packer.pack_aside(bytes, packing).await else {
             return receipt.dropped(model::Why::Panicked);
         };
         if packed.is_some() && target.kind == Kind::Traces {

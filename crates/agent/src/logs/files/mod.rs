@@ -23,6 +23,7 @@ mod positions;
 mod tests;
 
 use super::Logs;
+use crate::aside::aside;
 use crate::clock;
 use crate::config::FilePattern;
 use followed::{Followed, Id, Opened, READ_MAX_BYTES, Step, id_of};
@@ -147,10 +148,10 @@ impl Follower {
 
     /// `None` after a panic.
     async fn follow(hub: Arc<Logs>, files: FilePattern, close: &Close) -> Option<()> {
-        let mut follower = on_thread(move || Self::new(hub, files)).await?;
+        let mut follower = aside(move || Self::new(hub, files)).await?;
         loop {
             let wait;
-            (follower, wait) = aside(follower, |follower| {
+            (follower, wait) = with(follower, |follower| {
                 let now_ns = clock::unix_nanos();
                 let turn = follower.turn(now_ns);
                 follower.wait(turn, now_ns)
@@ -162,10 +163,10 @@ impl Follower {
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        (follower, ()) = aside(follower, Self::begin_end).await?;
+        (follower, ()) = with(follower, Self::begin_end).await?;
         loop {
             let turn;
-            (follower, turn) = aside(follower, |follower| follower.turn(clock::unix_nanos())).await?;
+            (follower, turn) = with(follower, |follower| follower.turn(clock::unix_nanos())).await?;
             if turn.full {
                 follower.hub.flush_now();
             }
@@ -179,7 +180,7 @@ impl Follower {
                 break;
             }
         }
-        aside(follower, |follower| follower.end(clock::unix_nanos())).await.map(drop)
+        with(follower, |follower| follower.end(clock::unix_nanos())).await.map(drop)
     }
 
     /// How long to wait after a turn.
@@ -519,18 +520,13 @@ fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-async fn aside<T: Send + 'static>(
+async fn with<T: Send + 'static>(
     mut follower: Follower,
     act: impl FnOnce(&mut Follower) -> T + Send + 'static,
 ) -> Option<(Follower, T)> {
-    on_thread(move || {
+    aside(move || {
         let result = act(&mut follower);
         (follower, result)
     })
     .await
-}
-
-/// Does what may block on a thread for that; `None` when it panicked.
-async fn on_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(act).await.ok()
 }

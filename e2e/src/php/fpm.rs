@@ -10,12 +10,16 @@ use super::{
 use crate::agent::{inherited, kill};
 use std::{
     fmt::Write as _,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
 use testkit::Backend;
+use tokio::task::JoinSet;
 
+/// Requests under way at one time.
+const AT_ONE_TIME: usize = 8;
 /// What FPM logs when its pools can be reached.
 const READY: &str = "ready to handle connections";
 
@@ -261,39 +265,9 @@ impl Fpm {
         meeting_places(&self.processes())
     }
 
-    /// Asks a pool for a script by a path, with further parameters.
-    ///
-    /// # Errors
-    /// When there is no whole answer.
-    pub async fn try_ask(
-        &self,
-        pool: &str,
-        script: &str,
-        path: &str,
-        further: &[(&str, &str)],
-    ) -> std::io::Result<Answer> {
-        let file = self.folder().join("www").join(script).display().to_string();
-        let mut parameters: Vec<(String, String)> = [
-            ("SCRIPT_FILENAME", &*file),
-            ("SCRIPT_NAME", path),
-            ("REQUEST_METHOD", "GET"),
-            ("REQUEST_URI", path),
-            ("QUERY_STRING", path.split_once('?').map_or("", |(_, query)| query)),
-            ("SERVER_PROTOCOL", "HTTP/1.1"),
-            ("REQUEST_SCHEME", "http"),
-            ("SERVER_NAME", "shop.example"),
-            ("SERVER_PORT", "80"),
-            ("HTTP_HOST", "shop.example"),
-            ("REMOTE_ADDR", "192.0.2.7"),
-            ("GATEWAY_INTERFACE", "CGI/1.1"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
-        for (name, value) in further {
-            parameters.retain(|(had, _)| had != name);
-            parameters.push(((*name).to_owned(), (*value).to_owned()));
-        }
-        fastcgi::ask(&socket(self.folder(), pool), &parameters, b"").await
+    /// What asks it.
+    pub fn client(&self) -> Client {
+        Client { folder: self.folder().to_owned() }
     }
 
     /// Sends a numbered request; the body of its answer.
@@ -301,10 +275,24 @@ impl Fpm {
     /// # Panics
     /// When it is not answered with 200.
     pub async fn request(&self, pool: &str, script: &str, number: u64) -> String {
-        let answer = self.try_ask(pool, script, &path(number), &[]).await;
-        let answer = answer.unwrap_or_else(|error| panic!("request {number}: {error}\n{}", self.said()));
-        assert_eq!(answer.status, 200, "request {number}: {answer:?}\n{}", self.said());
-        answer.body
+        self.client().request(pool, script, number, &[]).await
+    }
+
+    /// Sends numbered requests for `index.php` to pools in turn, some at one time; the bodies of the answers.
+    ///
+    /// # Panics
+    /// When one is not answered with 200.
+    pub async fn requests(&self, pools: &[&'static str], numbers: Range<u64>) -> Vec<String> {
+        let (mut asking, mut bodies) = (JoinSet::new(), Vec::new());
+        for number in numbers {
+            let (client, pool) = (self.client(), pools[number as usize % pools.len()]);
+            asking.spawn(async move { client.request(pool, "index.php", number, &[]).await });
+            if asking.len() >= AT_ONE_TIME {
+                bodies.extend(asking.join_next().await.map(|body| body.expect("an answer")));
+            }
+        }
+        bodies.extend(asking.join_all().await);
+        bodies
     }
 
     /// Begins anew (`SIGUSR2`), without waiting for it.
@@ -362,9 +350,68 @@ impl Fpm {
         until_or("everybody's end", || self.processes().is_empty().then_some(()), told).await;
     }
 
+    fn master_or_child(&self) -> u32 {
+        if self.master == 0 { self.child.id() } else { self.master }
+    }
+
     /// How it was set up.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+}
+
+/// What asks an FPM, from any task.
+#[derive(Clone, Debug)]
+pub struct Client {
+    folder: PathBuf,
+}
+
+impl Client {
+    /// Asks a pool for a script by a path, with further parameters.
+    ///
+    /// # Errors
+    /// When there is no whole answer.
+    pub async fn try_ask(
+        &self,
+        pool: &str,
+        script: &str,
+        path: &str,
+        further: &[(&str, &str)],
+    ) -> std::io::Result<Answer> {
+        let file = self.folder.join("www").join(script).display().to_string();
+        let mut parameters: Vec<(String, String)> = [
+            ("SCRIPT_FILENAME", &*file),
+            ("SCRIPT_NAME", path),
+            ("REQUEST_METHOD", "GET"),
+            ("REQUEST_URI", path),
+            ("QUERY_STRING", path.split_once('?').map_or("", |(_, query)| query)),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            ("REQUEST_SCHEME", "http"),
+            ("SERVER_NAME", "shop.example"),
+            ("SERVER_PORT", "80"),
+            ("HTTP_HOST", "shop.example"),
+            ("REMOTE_ADDR", "192.0.2.7"),
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        for (name, value) in further {
+            parameters.retain(|(had, _)| had != name);
+            parameters.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        fastcgi::ask(&socket(&self.folder, pool), &parameters, b"").await
+    }
+
+    /// Sends a numbered request with further parameters; the body of its answer.
+    ///
+    /// # Panics
+    /// When it is not answered with 200.
+    pub async fn request(&self, pool: &str, script: &str, number: u64, further: &[(&str, &str)]) -> String {
+        let answer = self.try_ask(pool, script, &path(number), further).await;
+        let said = || said(&self.folder);
+        let answer = answer.unwrap_or_else(|error| panic!("request {number}: {error}\n{}", said()));
+        assert_eq!(answer.status, 200, "request {number}: {answer:?}\n{}", said());
+        answer.body
     }
 }
 
@@ -379,11 +426,5 @@ impl Drop for Fpm {
         );
         end_all(self.folder.path());
         drop(self.child.wait());
-    }
-}
-
-impl Fpm {
-    fn master_or_child(&self) -> u32 {
-        if self.master == 0 { self.child.id() } else { self.master }
     }
 }

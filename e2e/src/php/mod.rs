@@ -6,7 +6,7 @@ mod fpm;
 pub mod processes;
 
 pub use command_line::{Ran, Script};
-pub use fpm::{Fpm, Manager, Pool, Setup};
+pub use fpm::{Client, Fpm, Manager, Pool, Setup};
 
 use crate::{BOUND, folder, variable};
 use std::{
@@ -247,6 +247,19 @@ fn end_all(folder: &Path) {
         }
     }
 }
+
+/// A page that says who answers.
+pub const PAGE: (&str, &str) = (
+    "index.php",
+    "<?php header('Content-Type: application/json'); echo json_encode(['pid' => getmypid(), 'uid' => posix_geteuid()]);",
+);
+/// A page that is not done before the file that the parameter `GATE` names is there; `GATE` and `.begun` says that it waits.
+pub const SLOW_PAGE: (&str, &str) = (
+    "slow.php",
+    "<?php touch($_SERVER['GATE'] . '.begun'); $end = microtime(true) + 50; \
+     while (!file_exists($_SERVER['GATE']) && microtime(true) < $end) { usleep(2000); clearstatcache(); } \
+     echo json_encode(['pid' => getmypid(), 'uid' => posix_geteuid()]);",
+);
 
 /// Whether the tests run as root.
 pub fn is_root() -> bool {

@@ -59,6 +59,7 @@ const BANS: &[Ban] = &[
             "crates/sidecar/src/fork.rs",
             "crates/sidecar/src/host/spawn.rs",
             "crates/sidecar/src/host/files.rs",
+            "crates/sidecar/src/watch.rs",
             "crates/sidecar/probe/",
             "crates/capi/src/ffi",
             "xtask/",

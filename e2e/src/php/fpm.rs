@@ -108,6 +108,7 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     ini: Vec<String>,
     global: Vec<String>,
+    through: Vec<String>,
 }
 
 impl Setup {
@@ -120,6 +121,7 @@ impl Setup {
             variables: to_backend(&backend.url()),
             ini: Vec::new(),
             global: Vec::new(),
+            through: Vec::new(),
         };
         setup.set("DD_TRACE_SIDECAR_CONNECTION_MODE", mode.name()).set("DD_SERVICE", "pools")
     }
@@ -161,6 +163,12 @@ impl Setup {
         self
     }
 
+    /// By a program and words before FPM, such as `sh -c 'ulimit …; exec "$@"' sh`.
+    pub fn through(mut self, words: &[&str]) -> Self {
+        self.through = words.iter().map(ToString::to_string).collect();
+        self
+    }
+
     fn lay_out(&self, scripts: &[(&str, &str)]) -> TempDir {
         let folder = folder_for_all();
         let place = folder.path();
@@ -182,7 +190,15 @@ impl Setup {
     /// The command that runs it in a folder.
     fn command(&self, folder: &Path, words: &[&str]) -> Command {
         let scan = configure(&self.php, folder, &self.ini);
-        let mut command = Command::new(self.php.fpm());
+        let program = self.php.fpm();
+        let mut command = match self.through.split_first() {
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.arg("-y").arg(folder.join("fpm.conf")).args(words);
         command.env_clear().envs(inherited()).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("PHP_INI_SCAN_DIR", scan).env("LASTLIGHT_E2E_FOLDER", folder).current_dir(folder);

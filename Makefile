@@ -2,7 +2,7 @@
 CARGO ?= cargo
 BINARY = target/release/lastlight
 
-.PHONY: help build demo test unit interleave e2e lint tidy fuzz bench soak clean
+.PHONY: help build demo demo-php test unit interleave e2e lint tidy fuzz bench soak clean
 
 help: ## What can be made
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,6 +12,10 @@ build: ## The release binary
 
 demo: build ## Shows the traces of a small instrumented web program, no account needed
 	demo/run $(BINARY)
+
+demo-php: ## Shows the traces of a PHP-FPM pool with the extension, in each mode of its sidecar
+	e2e/setup-php
+	demo/php/run e2e/.deps/php
 
 test: ## Everything CI checks: lints, unit tests, interleavings, real clients, a short fuzz run
 	tests/run
@@ -25,10 +29,12 @@ interleave: ## The receipt and the stack under every interleaving (loom, shuttle
 
 e2e: build ## Real tracers against a scripted backend
 	e2e/setup
+	e2e/setup-php
 	LASTLIGHT_BIN=$(CURDIR)/$(BINARY) $(CARGO) test --package lastlight-e2e
 
 soak: build ## The long runs: 100 stops out of 100, 20 s of a bad backend
 	e2e/setup
+	e2e/setup-php
 	LASTLIGHT_BIN=$(CURDIR)/$(BINARY) LASTLIGHT_E2E_FULL=1 $(CARGO) test --package lastlight-e2e
 
 lint: ## Formatting, clippy, tidy

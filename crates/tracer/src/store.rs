@@ -221,3 +221,32 @@ pub(crate) enum TagValue<'a> {
     Text(&'a [u8]),
     Number(f64),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_big_request_leaves_no_big_memory() {
+        let mut store = Store::new(1 << 24);
+        for _ in 0..1_000 {
+            let mut tags = Tags::default();
+            for tag in 0..20_u8 {
+                store.tag(&mut tags, &[b'a' + tag], TagValue::Text(&[b'x'; 200])).unwrap();
+            }
+        }
+        assert!(store.held_bytes() > 4_000_000);
+        store.clear();
+        assert!(store.held_bytes() <= 2 * KEPT_BYTES);
+    }
+
+    #[test]
+    fn a_value_set_again_and_again_takes_its_bytes_once() {
+        let mut store = Store::new(1_000);
+        let mut tags = Tags::default();
+        for _ in 0..1_000 {
+            store.tag(&mut tags, b"key", TagValue::Text(b"0123456789")).unwrap();
+        }
+        assert_eq!(store.text.len(), 13);
+    }
+}

@@ -84,8 +84,9 @@ impl Datadog<'_> {
     }
 }
 
-/// Takes a tag that was checked over into the context.
+/// Takes a tag that was checked over into the context. Blanks around a value would not survive the next header.
 pub(super) fn fill_tag(key: &str, value: &str, context: &mut Context) {
+    let value = value.trim();
     match key.strip_prefix(PROPAGATED) {
         Some("dm") => value.clone_into(&mut context.decision_maker),
         // The id is in the context; the other is a list that tracers no longer write.
@@ -115,7 +116,11 @@ fn tags<'h>(value: &'h [u8], error: &mut Option<&'static str>) -> Option<(u64, &
         let mut seen: [&str; PROPAGATED_TAGS_MAX_COUNT] = Default::default();
         for (count, tag) in tags.split(',').enumerate() {
             let (key, value) = tag.trim_start().split_once('=')?;
-            if key.is_empty() || value.is_empty() || key.contains(' ') || seen.contains(&key) {
+            if matches!(key, "" | PROPAGATED)
+                || value.trim().is_empty()
+                || key.contains(' ')
+                || seen.contains(&key)
+            {
                 return None;
             }
             *seen.get_mut(count)? = key;

@@ -131,15 +131,17 @@ impl<'h> State<'h> {
             let (key, value) = part.split_once(':')?;
             match (key, key.strip_prefix("t.")) {
                 ("s", _) => self.priority = Some(priority(value)?),
-                ("o", _) => self.origin = Some(value).filter(|origin| !origin.is_empty()),
+                ("o", _) => self.origin = Some(value.trim()),
                 ("p", _) => self.last_parent_id = Some(hex64(value)?),
                 (_, Some("dm")) if !is_decision_maker(value) => return None,
                 (_, Some(name)) => {
-                    let is_new = !self.tags.iter().any(|(known, _)| *known == name);
-                    if name.is_empty() || name.contains(' ') || value.is_empty() || !is_new {
+                    if name.is_empty() || name.contains(' ') || value.trim().is_empty() {
                         return None;
                     }
-                    self.tags.push((name, value));
+                    // Names that differed may have become one when they were escaped.
+                    if !self.tags.iter().any(|(known, _)| *known == name) {
+                        self.tags.push((name, value));
+                    }
                 }
                 _ => self.unknown.push(part),
             }

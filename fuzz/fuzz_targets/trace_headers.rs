@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|lines: &[u8]| lastlight_fuzz::trace_headers(lines));

@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lastlight-channel", &[]),
     ("lastlight-sidecar", &["lastlight-agent", "lastlight-channel"]),
     ("lastlight-tracer", &[]),
-    ("lastlight-capi", &["lastlight-sidecar", "lastlight-tracer"]),
+    ("lastlight-capi", &["lastlight-agent", "lastlight-sidecar", "lastlight-tracer"]),
     ("lastlight-desk", &["lastlight-model", "lastlight-wire"]),
     ("lastlight", &["lastlight-agent", "lastlight-desk", "lastlight-init", "lastlight-sidecar"]),
     ("lastlight-testkit", &[]),

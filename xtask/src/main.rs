@@ -1,5 +1,7 @@
-//! Chores. `cargo xtask tidy` keeps the house true; `cargo xtask settings` writes docs/settings.md.
+//! Chores. `cargo xtask tidy` keeps the house true; `settings` writes docs/settings.md, `header` the C library's header, and
+//! `abi` what its release promises.
 
+mod capi;
 mod edges;
 mod losses;
 mod source;
@@ -33,9 +35,23 @@ fn main() -> ExitCode {
                 }
             }
         }
+        Some("header") => done(capi::write_header(&root)),
+        Some("abi") => {
+            done(capi::write_promises(&root, std::env::args().nth(2).as_deref() == Some("--anew")))
+        }
         _ => {
-            eprintln!("usage: cargo xtask tidy|settings");
+            eprintln!("usage: cargo xtask tidy|settings|header|abi [--anew]");
             ExitCode::from(64)
+        }
+    }
+}
+
+fn done(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }

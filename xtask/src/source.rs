@@ -75,6 +75,8 @@ const BANS: &[Ban] = &[
             "crates/lastlight/",
             "crates/init/",
             "crates/channel/",
+            "crates/sidecar/",
+            "crates/capi/",
             "crates/testkit/",
             "e2e/",
             "xtask/",

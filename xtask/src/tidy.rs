@@ -1,6 +1,6 @@
 //! What must always be true of the tree, and cannot be said to the compiler.
 
-use crate::{edges, losses, source};
+use crate::{capi, edges, losses, source};
 use std::path::{Path, PathBuf};
 
 /// Generated from the settings table.
@@ -19,6 +19,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
     problems.extend(source::problems(&files));
     problems.extend(losses::problems(&files));
     problems.extend(settings_document(root));
+    problems.extend(capi::problems(root));
     problems
 }
 

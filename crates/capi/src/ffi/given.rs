@@ -11,6 +11,8 @@ use std::{ptr, slice};
 
 /// Longer texts than any of ours: a length that is a mistake is found before its bytes are touched.
 pub(super) const TEXT_MAX_BYTES: usize = 64 << 20;
+/// A setting, a mode, a path.
+pub(super) const SETTING_MAX_BYTES: usize = 64 << 10;
 /// More headers or settings than any request has.
 pub(super) const PAIRS_MAX_COUNT: usize = 1 << 16;
 /// A struct of a newer header is not larger.

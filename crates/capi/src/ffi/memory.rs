@@ -152,6 +152,7 @@ struct Reserve {
 
 /// Pages, so that every alignment up to theirs is a matter of the offset.
 #[repr(align(4096))]
+#[expect(dead_code, reason = "reached by its address alone")]
 struct Memory([u8; RESERVE_BYTES]);
 
 // SAFETY: every byte is handed out to one owner at a time, which `state` decides.

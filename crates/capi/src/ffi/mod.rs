@@ -10,10 +10,12 @@ mod given;
 mod handle;
 #[cfg(not(test))]
 mod memory;
+mod randomness;
 mod spans;
 pub mod types;
 mod words;
 
 pub use handle::*;
+pub(crate) use randomness::random;
 pub use spans::*;
 pub use words::*;

@@ -27,7 +27,7 @@ pub enum lastlight_result {
     Invalid = 3,
     /// Not done within the time given.
     TimedOut = 4,
-    /// Nobody serves, or this is not built for this system.
+    /// Nobody serves.
     Unavailable = 5,
     /// The handle is closed.
     Closed = 6,
@@ -172,7 +172,7 @@ pub struct lastlight_trace_options {
     pub(super) size: usize,
     /// `LASTLIGHT_TRACE_SAMPLE_RATE`.
     pub(super) flags: u32,
-    /// More spans than this are counted, not kept. 0: 1000.
+    /// More spans than this are counted, not kept. 0: 10000.
     pub(super) spans_max: u32,
     /// Of the root and of every span that says no other. Of all texts here: UTF-8, what is not is replaced.
     pub(super) service: lastlight_str,
@@ -186,4 +186,8 @@ pub struct lastlight_trace_options {
     pub(super) language: lastlight_str,
     /// The share of traces to keep, 0 to 1.
     pub(super) sample_rate: f64,
+    /// The version of the language: "8.2.29".
+    pub(super) language_version: lastlight_str,
+    /// What runs it: "fpm-fcgi".
+    pub(super) interpreter: lastlight_str,
 }

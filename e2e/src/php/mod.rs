@@ -75,6 +75,24 @@ impl Php {
         None
     }
 
+    /// The same files in a folder that every user may look into, which a checkout need not be.
+    pub fn for_all(&self) -> (tempfile::TempDir, Self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let all = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), all).expect("its permissions");
+        for name in ["lastlight.so", "lastlight"] {
+            std::fs::copy(self.folder.join(name), folder.path().join(name)).expect("a copy");
+        }
+        for program in [self.command_line(), self.fpm()] {
+            let target = std::fs::canonicalize(&program).expect("a program");
+            let name = program.file_name().expect("its name");
+            std::os::unix::fs::symlink(target, folder.path().join(name)).expect("a link");
+        }
+        let php = Self { folder: folder.path().to_owned() };
+        (folder, php)
+    }
+
     /// The extension.
     pub fn extension(&self) -> PathBuf {
         self.folder.join("lastlight.so")

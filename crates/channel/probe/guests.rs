@@ -18,7 +18,7 @@ pub(crate) fn knock(arguments: &[&str]) {
     let name = SocketAddrUnix::new_abstract_name(arguments[0].as_bytes()).expect("a name");
     connect(&socket, &name).expect("somebody listens");
     let mut hello = Vec::new();
-    Message::Hello { protocol: PROTOCOL, nonce: [1; 32] }.encode(&mut hello);
+    Message::Hello { protocol: PROTOCOL, client: 1, nonce: [1; 32] }.encode(&mut hello);
     send(&socket, &hello, SendFlags::NOSIGNAL).ok();
     let mut buffer = [0; 4096];
     let mut read = || recv(&socket, &mut buffer[..], RecvFlags::empty()).map(|(length, _)| length);

@@ -19,6 +19,8 @@ fn main() {
         Some("tree") => tree::run(&rest),
         Some("measure") => measure::run(),
         Some("relay") => tree::relay(&rest),
+        Some("keep") => tree::keep(&rest),
+        Some("closed") => tree::closed(),
         Some("parent") => tree::parent_and_child(&rest),
         Some("pools") => tree::pools(&rest),
         Some("knock") => guests::knock(&rest),

@@ -3,13 +3,14 @@
 use crate::fork::{ended_well, spawn};
 use lastlight_channel::{
     Answer, Client, ClientCounts, ClientOptions, Flushing, NotTaken, Outgoing, Promote, Rendezvous, ServedBy,
-    ServerOptions, Service, Serving, Submission,
+    ServerOptions, Service, Serving, Settling, Submission,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
+use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,42 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Writes one line for each submission before it is accepted: `server's pid, key, length, sum of the bytes`. What is
 /// written outlives the process.
-pub(crate) struct Log(File);
+pub(crate) struct Log {
+    file: File,
+    /// What does not settle with accepting; `None` where everything does.
+    held: Option<Mutex<Vec<(Fate, Settling)>>>,
+}
+
+/// What becomes of a submission of [`keep`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    SettlesAtOnce,
+    /// When somebody asks for statistics.
+    SettlesLater,
+    Never,
+}
+
+impl Fate {
+    /// By the number after the key's dot.
+    fn of(key: &str) -> Self {
+        let number = key.rsplit('.').next().and_then(|number| number.parse().ok());
+        match number.unwrap_or(0_usize) % 3 {
+            0 => Self::SettlesAtOnce,
+            1 => Self::SettlesLater,
+            _ => Self::Never,
+        }
+    }
+}
 
 impl Log {
     pub(crate) fn open(path: &str) -> Self {
-        Self(OpenOptions::new().append(true).create(true).open(path).expect("a file"))
+        let file = OpenOptions::new().append(true).create(true).open(path).expect("a file");
+        Self { file, held: None }
+    }
+
+    /// One that settles little.
+    fn holding(path: &str) -> Self {
+        Self { held: Some(Mutex::default()), ..Self::open(path) }
     }
 }
 
@@ -37,8 +69,19 @@ impl Service for Log {
             submission.payload.len(),
             if submission.resent { "resent" } else { "new" },
         );
-        (&self.0).write_all(line.as_bytes()).expect("a line can be written");
+        (&self.file).write_all(line.as_bytes()).expect("a line can be written");
+        let fate = Fate::of(&String::from_utf8_lossy(key));
+        if let Some(held) = self.held.as_ref().filter(|_| fate != Fate::SettlesAtOnce) {
+            held.lock().expect("not poisoned").push((fate, submission.settling));
+        }
         Answer::Accepted
+    }
+
+    fn stats(&self) -> String {
+        if let Some(held) = &self.held {
+            held.lock().expect("not poisoned").retain(|(fate, _)| *fate == Fate::Never);
+        }
+        String::new()
     }
 
     fn flush(&self, _deadline: Instant, flushing: Flushing) {
@@ -46,9 +89,9 @@ impl Service for Log {
     }
 }
 
-fn start(rendezvous: &Arc<Rendezvous>, log: &str) -> Serving {
+fn start(rendezvous: &Arc<Rendezvous>, log: Log) -> Serving {
     let lock = rendezvous.try_serve().expect("nobody serves");
-    Serving::start(lock, Arc::new(Log::open(log)), ServerOptions::default()).expect("a thread")
+    Serving::start(lock, Arc::new(log), ServerOptions::default()).expect("a thread")
 }
 
 /// The server that a client's process became.
@@ -102,8 +145,10 @@ fn say(text: &str) {
 
 fn say_counts(who: &str, counts: ClientCounts) {
     let ClientCounts { submitted, accepted, lost, resent, promoted, waiting, .. } = counts;
+    let ClientCounts { taken_back, retained, unretained, .. } = counts;
     say(&format!(
-        "{who} submitted={submitted} accepted={accepted} lost={lost} waiting={waiting} resent={resent} promoted={promoted}"
+        "{who} submitted={submitted} accepted={accepted} lost={lost} waiting={waiting} resent={resent} promoted={promoted} \
+         taken_back={taken_back} retained={retained} unretained={unretained}"
     ));
 }
 
@@ -134,7 +179,8 @@ impl Gate {
     }
 }
 
-/// `tree LOG CHILDREN EACH BYTES OWNER`: the top forks an owner, which binds, serves if `OWNER` is `serves`, and forks
+/// `tree LOG CHILDREN EACH BYTES OWNER`: the top forks an owner, which binds, serves unless `OWNER` is `dies`, settling little
+/// if it is `holds`, and forks
 /// children one by one, each connected before the next is forked, so that the later ones inherit the server's ends of the
 /// earlier ones' connections. The children send half of `EACH` submissions, go on until the top has killed the owner, and
 /// send the other half. Who becomes the server stays until all have sent everything.
@@ -142,12 +188,13 @@ pub(crate) fn run(arguments: &[&str]) {
     let [log, children, each, bytes, mode] = arguments else { panic!("five arguments") };
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let (children, each, bytes) = (number(children), number(each), number(bytes));
-    let owner_serves = *mode == "serves";
+    let owner_serves = *mode != "dies";
+    let open = if *mode == "holds" { Log::holding } else { Log::open };
     let (mut ready, mut half, mut sent, mut over) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
     let (mut go, mut connected, killed) = (Gate::new(), Gate::new(), Gate::new());
     let owner = spawn(|| {
         let rendezvous = Rendezvous::bind().expect("a name");
-        let serving = owner_serves.then(|| start(&rendezvous, log));
+        let serving = owner_serves.then(|| start(&rendezvous, open(log)));
         for index in 0..children {
             spawn(|| {
                 let (mut client, became) = candidate(&rendezvous, log);
@@ -270,13 +317,103 @@ pub(crate) fn relay(arguments: &[&str]) {
     say(&format!("over all_sent={all_sent} survivors={survivors}"));
 }
 
+/// `keep LOG CLIENTS EACH BYTES ENDING`: a server that settles little, as the number of each key says, and another one that waits
+/// to serve. When clients have been answered and told what has settled, each forks a child that goes on with a copy of its
+/// client, and the first server is killed, or stopped, as `ENDING` says. The second server settles at once.
+pub(crate) fn keep(arguments: &[&str]) {
+    let [log, clients, each, bytes, ending] = arguments else { panic!("five arguments") };
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    let (clients, each, bytes) = (number(clients), number(each), number(bytes));
+    let kept = (0..each).filter(|number| Fate::of(&number.to_string()) == Fate::Never).count() as u64;
+    let rendezvous = Rendezvous::bind().expect("a name");
+    let (mut stop_first, mut over) = (Gate::new(), Gate::new());
+    let (mut sent, mut ask, mut told, mut ended) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
+    let first = spawn(|| {
+        let serving = start(&rendezvous, Log::holding(log));
+        stop_first.wait();
+        assert!(serving.stop(Instant::now() + WAIT_MAX).is_some_and(|stopped| stopped.in_time));
+    });
+    while rendezvous.server() == ServedBy::Nobody {
+        std::thread::yield_now();
+    }
+    let second = spawn(|| {
+        let lock = rendezvous.wait_to_serve(Instant::now() + WAIT_MAX).expect("the first one ends");
+        let serving =
+            Serving::start(lock, Arc::new(Log::open(log)), ServerOptions::default()).expect("a thread");
+        over.wait();
+        drop(serving);
+    });
+    let senders: Vec<_> = (0..clients)
+        .map(|index| {
+            spawn(|| {
+                let mut own = Client::new(Arc::clone(&rendezvous), ClientOptions::default(), None);
+                (0..each).for_each(|number| send(&mut own, &format!("{index}.{number}"), bytes));
+                assert!(own.settle(WAIT_MAX));
+                sent.tell();
+                ask.wait();
+                assert!(own.stats(WAIT_MAX).is_some());
+                let end = Instant::now() + WAIT_MAX;
+                while own.counts().retained != kept {
+                    assert!(Instant::now() < end, "it is not told: {:?}", own.counts());
+                    own.pump();
+                }
+                let mut own = Some(own);
+                let child = spawn(|| {
+                    let mut own = own.take().expect("a copy");
+                    assert_eq!(own.counts(), ClientCounts::default());
+                    send(&mut own, &format!("{index}.{each}"), bytes);
+                    assert!(own.settle(WAIT_MAX));
+                    say_counts("child", own.close(WAIT_MAX));
+                });
+                assert!(ended_well(child), "the child failed");
+                told.tell();
+                ended.wait();
+                let mut own = own.take().expect("ours");
+                send(&mut own, &format!("{index}.{}", each + 1), bytes);
+                assert!(own.flush(WAIT_MAX));
+                say_counts("client", own.close(WAIT_MAX));
+            })
+        })
+        .collect();
+    (0..clients).for_each(|_| sent.wait());
+    (0..clients).for_each(|_| ask.tell());
+    (0..clients).for_each(|_| told.wait());
+    if *ending == "killed" {
+        kill(first, Signal::SIGKILL).expect("the server lives");
+    } else {
+        stop_first.tell();
+    }
+    ended_well(first);
+    say(&format!("first {first}"));
+    (0..clients).for_each(|_| ended.tell());
+    assert!(senders.into_iter().all(ended_well), "a client failed");
+    over.tell();
+    assert!(ended_well(second), "the second server failed");
+}
+
+/// `closed`: a host closes a descriptor that is not its own, and opens a file in its place.
+pub(crate) fn closed() {
+    let rendezvous = Rendezvous::bind().expect("a name");
+    let number = rendezvous.listener().as_raw_fd();
+    nix::unistd::close(number).expect("open");
+    let file = File::open("/dev/null").expect("a file");
+    assert_eq!(file.as_raw_fd(), number, "the lowest number that is free");
+    let mut client = Client::new(Arc::clone(&rendezvous), ClientOptions::default(), None);
+    assert!(client.submit(Outgoing { kind: 1, headers: &[], payload: b"x" }).is_ok());
+    assert!(rendezvous.try_serve().is_none(), "nobody serves over a stranger's file");
+    assert!(!client.connect(Duration::from_millis(20)));
+    say(&format!("{:?}", client.last_trouble()));
+    // What would be closed with them is not theirs any more.
+    std::mem::forget((client, rendezvous, file));
+}
+
 /// `parent LOG`: a process serves and sends, forks a child that sends over the same client, and both close. The child
 /// lives on after that.
 pub(crate) fn parent_and_child(arguments: &[&str]) {
     let log = arguments[0];
     let rendezvous = Rendezvous::bind().expect("a name");
     assert!(rendezvous.is_owner());
-    let mut serving = Some(start(&rendezvous, log));
+    let mut serving = Some(start(&rendezvous, Log::open(log)));
     let (shared, became) = candidate(&rendezvous, log);
     let mut shared = Some(shared);
     let own = shared.as_mut().expect("ours");
@@ -331,7 +468,7 @@ pub(crate) fn pools(arguments: &[&str]) {
     let (mut half, mut go, mut sent, mut over) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
     let master = spawn(|| {
         let rendezvous = Rendezvous::bind().expect("a name");
-        let _serving = start(&rendezvous, log);
+        let _serving = start(&rendezvous, Log::open(log));
         for (index, user) in [65_534, 65_534, 33, 33].into_iter().enumerate() {
             spawn(|| {
                 nix::unistd::setgid(user.into()).expect("root may");

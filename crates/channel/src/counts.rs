@@ -44,6 +44,12 @@ counts! {
         no_room_answers,
         /// Sent again after a connection ended without an answer.
         resent,
+        /// Accepted by a server that died before they had settled, and sent again. They are no longer among `accepted`.
+        taken_back,
+        /// Of `accepted`, those of which a copy is kept, as they have not settled; at the close, those of which one was.
+        retained,
+        /// Of `accepted`, those of which no copy was kept though they had not settled, for want of room for copies.
+        unretained,
         /// Sent in parts, where memory files were refused.
         in_parts,
         /// Connections whose server proved itself and answered.
@@ -84,6 +90,8 @@ counts! {
         no_room,
         /// Refused for good; panics too.
         refused,
+        /// Of `accepted`, those that were delivered since, or dropped for a reason that was counted.
+        settled,
         /// Of `submitted`, those that may have come before.
         resent,
         /// The service panicked.
@@ -105,6 +113,6 @@ mod tests {
     fn every_number_has_a_line() {
         let counts = ClientCounts { accepted: 3, ..ClientCounts::default() };
         assert!(counts.lines().starts_with("submitted 0\naccepted 3\nrefused 0\n"));
-        assert_eq!(ServerCounts::default().lines().lines().count(), 17);
+        assert_eq!(ServerCounts::default().lines().lines().count(), 18);
     }
 }

@@ -21,7 +21,7 @@ pub use reply::{Denied, Reason, Reply};
 use std::fmt;
 
 /// Of everything here; a peer that speaks another is told so and not served.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 /// Before each message's body, bytes.
 pub const HEADER_BYTES: usize = 32;
 /// Longest payload that travels inside a datagram, bytes; bigger ones travel in a memory file. Measured, a memory file
@@ -43,7 +43,8 @@ pub const STATS_MAX_BYTES: usize = 8 << 10;
 /// Length of a nonce and of a proof, bytes.
 pub const PROOF_BYTES: usize = 32;
 
-/// The submission was sent before, over a connection that ended without an answer: it may have been accepted.
+/// The submission was sent before, over a connection that ended without an answer, or to a server that died before it had
+/// settled: it may have been accepted.
 const FLAG_RESENT: u8 = 1;
 /// Where the flags stand.
 const FLAGS_AT: usize = 1;
@@ -158,6 +159,8 @@ pub enum Message<'a> {
     Hello {
         /// [`PROTOCOL`].
         protocol: u16,
+        /// What the client's process calls itself, the same over all its connections.
+        client: u64,
         /// The client's challenge.
         nonce: [u8; PROOF_BYTES],
     },
@@ -221,6 +224,7 @@ mod types {
     pub(super) const PONG: u8 = 72;
     pub(super) const STATS_TEXT: u8 = 73;
     pub(super) const CLOSING: u8 = 74;
+    pub(super) const SETTLED: u8 = 75;
 }
 
 /// The 32 bytes before a body.
@@ -320,7 +324,9 @@ impl<'a> Message<'a> {
     pub fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
         let (fields, body) = Fields::read(datagram)?;
         match fields.type_ {
-            types::HELLO => Ok(Self::Hello { protocol: fields.kind, nonce: exactly(body)? }),
+            types::HELLO => {
+                Ok(Self::Hello { protocol: fields.kind, client: fields.id, nonce: exactly(body)? })
+            }
             types::PROOF => Ok(Self::Proof { proof: exactly(body)? }),
             types::SUBMIT | types::SUBMIT_DESCRIPTOR | types::SUBMIT_PART => submission(&fields, body),
             types::FLUSH => {
@@ -337,9 +343,9 @@ impl<'a> Message<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut body: [&[u8]; 2] = [&[], &[]];
         let fields = match self {
-            Self::Hello { protocol, nonce } => {
+            Self::Hello { protocol, client, nonce } => {
                 body[0] = nonce;
-                Fields { kind: *protocol, ..Fields::of(types::HELLO, 0) }
+                Fields { kind: *protocol, ..Fields::of(types::HELLO, *client) }
             }
             Self::Proof { proof } => {
                 body[0] = proof;
@@ -435,9 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn a_notice_has_these_bytes() {
+        let mut bytes = Vec::new();
+        let reply = Reply::Settled { below: 3, first: 258, last: 259 };
+        reply.encode(&mut bytes);
+        let mut golden = vec![75, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
+        golden.extend([2, 1, 0, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes, golden);
+    }
+
+    #[test]
     fn replies_follow_each_other_in_one_datagram() {
         let replies = [
-            Reply::Accepted { id: 1 },
+            Reply::Welcome { instance: 9, settled_below: 12 },
+            Reply::Accepted { id: 1, settled: false },
+            Reply::Accepted { id: 2, settled: true },
+            Reply::Settled { below: 3, first: 5, last: 8 },
             Reply::Stats { id: 2, text: b"x 1\n" },
             Reply::NoRoom { id: 3, retry_after_ms: 250 },
             Reply::Refused { id: 4, reason: Reason::Kind },

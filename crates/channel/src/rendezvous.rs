@@ -116,7 +116,7 @@ impl Rendezvous {
             identity: self.identity,
             name: self.name.clone(),
             owner: self.owner,
-            secret: Secret::from_bytes(*self.secret.bytes()),
+            secret: self.secret.clone(),
             serving: Arc::clone(&self.serving),
         }))
     }

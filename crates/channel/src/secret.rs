@@ -73,6 +73,14 @@ pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// A number that nobody else has, for all practical purposes.
+///
+/// # Errors
+/// As [`random`].
+pub(crate) fn random_number() -> io::Result<u64> {
+    random().map(u64::from_le_bytes)
+}
+
 /// Every part has a fixed length but the name, which stands last.
 fn statement(role: Role, name: &[u8], nonces: &Nonces) -> Vec<u8> {
     let mut statement = Vec::with_capacity(3 + 2 * PROOF_BYTES + name.len());

@@ -4,7 +4,9 @@ use crate::frame::{Denied, Headers, Reason};
 use crate::peer::Peer;
 use crate::server::Mailbox;
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A payload that came as a whole.
@@ -14,7 +16,8 @@ pub struct Submission<'a> {
     pub id: u64,
     /// What it is, by an agreement of client and service.
     pub kind: u16,
-    /// It was sent before over a connection that ended without an answer, so it may have been accepted.
+    /// It was sent before, over a connection that ended without an answer or to a server that died before it had settled, so
+    /// it may have been accepted or even delivered.
     pub resent: bool,
     /// Beside the payload.
     pub headers: Headers<'a>,
@@ -22,6 +25,59 @@ pub struct Submission<'a> {
     pub payload: Cow<'a, [u8]>,
     /// Who sent it.
     pub peer: Peer,
+    /// To be kept, if it is accepted, until it is delivered or dropped for a reason that was counted.
+    pub settling: Settling,
+}
+
+/// A submission that is accepted and not settled: its client keeps a copy, and when this server dies sends it to the next.
+/// Settled when the last clone is dropped: the client is told, and forgets the copy. Dropped before the submission is
+/// answered, it is settled with accepting, which costs no word more.
+///
+/// A service that answers [`Answer::NoRoom`] or [`Answer::Refused`] may do with it as it likes. It is to be dropped by a thread that
+/// has the server's table of descriptors, and may outlive the server.
+#[derive(Clone)]
+pub struct Settling {
+    inner: Arc<Unsettled>,
+}
+
+struct Unsettled {
+    mailbox: Arc<Mailbox>,
+    client: u64,
+    id: u64,
+    is_accepted: AtomicBool,
+}
+
+impl Settling {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, client: u64, id: u64) -> Self {
+        Self { inner: Arc::new(Unsettled { mailbox, client, id, is_accepted: AtomicBool::new(false) }) }
+    }
+
+    /// The submission was accepted. Whether it has settled: then nobody else has it. Otherwise its end will be told.
+    pub(crate) fn accept(self) -> bool {
+        // Seen by whoever drops the last clone, which is after this one went.
+        self.inner.is_accepted.store(true, Ordering::Relaxed);
+        match Arc::into_inner(self.inner) {
+            Some(mut last) => {
+                *last.is_accepted.get_mut() = false;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+impl fmt::Debug for Settling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settling").field("id", &self.inner.id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        if *self.is_accepted.get_mut() {
+            self.mailbox.put_settled(self.client, self.id);
+        }
+    }
 }
 
 /// A payload before it is read.
@@ -40,7 +96,8 @@ pub struct Announced<'a> {
 /// What becomes of a submission.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// The service answers for it from here on: the one point of accepting.
+    /// The service answers for it from here on: the one point of accepting. Its client keeps a copy until
+    /// [`Submission::settling`] is dropped.
     Accepted,
     /// The client is to keep it and send it again.
     NoRoom {

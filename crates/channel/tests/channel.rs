@@ -7,7 +7,7 @@ mod support;
 
 use lastlight_channel as sidecar;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES};
+use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES, PROTOCOL};
 use sidecar::{
     Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, Server, ServerOptions,
     Trouble,
@@ -351,7 +351,7 @@ fn l147_a_handshake_that_does_not_go_on_is_closed() {
     let (rendezvous, serving) = serve_with(&service, options);
     let silent = Raw::connect(&rendezvous);
     let greeted = Raw::connect(&rendezvous);
-    greeted.say(&Message::Hello { protocol: 1, nonce: [1; 32] });
+    greeted.say(&Message::Hello { protocol: PROTOCOL, client: 1, nonce: [1; 32] });
     assert_eq!(silent.rest().len(), 0);
     assert_eq!(greeted.rest().len(), 1, "a challenge and the end");
     until(|| serving.counts().timeouts == 2);
@@ -392,7 +392,7 @@ fn parts_of_many_share_one_bound() {
     until(|| serving.counts().broken_off == 1);
     let payload = Carried::Part { total: 30_000, offset: 0, part: &part };
     second.say(&Message::Submit { id: 3, kind: 1, resent: false, headers: Headers::default(), payload });
-    assert_eq!(second.next(), ["Accepted { id: 3 }"]);
+    assert_eq!(second.next(), ["Accepted { id: 3, settled: true }"]);
 }
 
 #[test]

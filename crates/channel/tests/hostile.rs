@@ -60,7 +60,7 @@ fn l123_l125_a_file_that_is_not_what_it_should_be_is_refused_and_the_server_live
         assert_eq!(raw.next(), refused);
     }
     raw.send(&message(5), &[file(b"12345", ALL_SEALS).as_fd()]);
-    assert_eq!(raw.next(), ["Accepted { id: 9 }"]);
+    assert_eq!(raw.next(), ["Accepted { id: 9, settled: true }"]);
     let counts = serving.stop(soon()).unwrap().counts;
     assert_eq!((counts.accepted, counts.refused, counts.submitted, counts.malformed), (1, 10, 11, 0));
 }
@@ -95,7 +95,7 @@ fn l148_no_descriptor_is_left_whatever_comes_with_what() {
             (true, submit(Carried::Inline(b"x")), 1),
             (true, encoded(&Message::Ping { id: 1 }), 3),
             (true, vec![0xff; 40], 1),
-            (false, encoded(&Message::Hello { protocol: PROTOCOL, nonce: [1; 32] }), 1),
+            (false, encoded(&Message::Hello { protocol: PROTOCOL, client: 1, nonce: [1; 32] }), 1),
             (false, vec![1, 2, 3], 25),
         ] {
             let raw = if is_proven { Raw::proven(&rendezvous) } else { Raw::connect(&rendezvous) };
@@ -128,13 +128,13 @@ fn who_does_not_know_the_secret_is_refused_and_counted() {
     let service = Recorder::taking_all();
     let (rendezvous, serving) = serve(&service);
     let raw = Raw::connect(&rendezvous);
-    raw.say(&Message::Hello { protocol: PROTOCOL, nonce: [1; 32] });
+    raw.say(&Message::Hello { protocol: PROTOCOL, client: 1, nonce: [1; 32] });
     assert_eq!(raw.next().len(), 1);
     raw.say(&Message::Proof { proof: [0; 32] });
     assert_eq!(raw.rest(), ["Denied(Secret)"]);
     // The server's own proof is not a client's.
     let raw = Raw::connect(&rendezvous);
-    raw.say(&Message::Hello { protocol: PROTOCOL, nonce: [1; 32] });
+    raw.say(&Message::Hello { protocol: PROTOCOL, client: 1, nonce: [1; 32] });
     let mut buffer = [0; 256];
     let length = raw.receive(&mut buffer).unwrap();
     let (reply, _) = sidecar::frame::Reply::decode(&buffer[..length]).unwrap();
@@ -143,7 +143,7 @@ fn who_does_not_know_the_secret_is_refused_and_counted() {
     raw.say(&Message::Proof { proof });
     assert_eq!(raw.rest(), ["Denied(Secret)"]);
     let raw = Raw::connect(&rendezvous);
-    raw.say(&Message::Hello { protocol: PROTOCOL + 1, nonce: [1; 32] });
+    raw.say(&Message::Hello { protocol: PROTOCOL + 1, client: 1, nonce: [1; 32] });
     assert_eq!(raw.rest(), ["Denied(Protocol)"]);
     // Before the proof nothing is served.
     for message in [Message::Ping { id: 1 }, Message::Stats { id: 1 }, Message::Close] {
@@ -174,7 +174,7 @@ fn parts_that_do_not_follow_each_other_end_the_connection() {
     assert_eq!(serving.counts().submitted, 0);
     let raw = Raw::proven(&rendezvous);
     [part(12, 0), part(12, 4), part(12, 8)].iter().for_each(|bytes| raw.send(bytes, &[]));
-    assert_eq!(raw.next(), ["Accepted { id: 9 }"]);
+    assert_eq!(raw.next(), ["Accepted { id: 9, settled: true }"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -146,6 +146,82 @@ fn l129_l131_a_child_takes_over_from_an_owner_that_was_killed_and_everything_arr
 }
 
 #[test]
+fn l129_l131_what_a_killed_owner_had_accepted_and_not_settled_arrives_at_the_child_that_takes_over() {
+    let (log, lines) = orphans(4, 40, 500, "holds");
+    let accepted = log.accepted();
+    let owner = accepted[0].0;
+    let keys = |is_owners: bool| -> BTreeMap<String, bool> {
+        let its = accepted.iter().filter(|(server, ..)| (*server == owner) == is_owners);
+        its.map(|(_, key, _, _, is_new)| (key.clone(), *is_new)).collect()
+    };
+    let (before, after) = (keys(true), keys(false));
+    // Whose number is a multiple of three had settled; it comes again only if its answer was on its way at the end.
+    let settled = |key: &str| key.rsplit('.').next().unwrap().parse::<usize>().unwrap() % 3 == 0;
+    let held: Vec<_> = before.keys().filter(|key| !settled(key)).collect();
+    assert!(held.len() >= 4 * 6, "{lines:#?}");
+    let missing: Vec<_> = held.iter().filter(|key| after.get(**key) != Some(&false)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let taken_back: u64 = numbers(&lines, "child ").iter().map(|counts| counts["taken_back"]).sum();
+    assert!(taken_back > 0);
+}
+
+/// What a server that settles little leaves to the next one: the lines of the probe, and the number of submissions of each.
+fn kept(bytes: usize, ending: &str) {
+    let (clients, each) = (3, 12);
+    let log = LogFile::new();
+    let numbers_of = [clients, each, bytes].map(|number| number.to_string());
+    let lines = run(&["keep", &log.0, &numbers_of[0], &numbers_of[1], &numbers_of[2], ending]);
+    let first: u32 = lines.iter().find_map(|line| line.strip_prefix("first ")).unwrap().parse().unwrap();
+    let (by_first, by_second): (Vec<_>, Vec<_>) =
+        log.accepted().into_iter().partition(|(server, ..)| *server == first);
+    assert!(by_first.iter().all(|(.., is_new)| *is_new), "{by_first:?}");
+    assert_eq!(by_first.len(), clients * (each + 1), "each once, and one of each child");
+    let second: BTreeMap<_, _> =
+        by_second.iter().map(|(_, key, _, _, is_new)| (key.clone(), *is_new)).collect();
+    assert_eq!(second.len(), by_second.len(), "each once: {by_second:?}");
+    let mut expected = BTreeMap::new();
+    for client in 0..clients {
+        let held = (0..each).filter(|number| ending == "killed" && number % 3 == 2);
+        expected.extend(held.map(|number| (format!("{client}.{number}"), false)));
+        expected.insert(format!("{client}.{}", each + 1), true);
+    }
+    assert_eq!(second, expected, "{lines:#?}");
+    let taken_back = if ending == "killed" { each as u64 / 3 } else { 0 };
+    for counts in numbers(&lines, "client") {
+        assert_eq!(
+            (counts["submitted"], counts["accepted"], counts["lost"]),
+            (each as u64 + 1, each as u64 + 1, 0)
+        );
+        assert_eq!(
+            (counts["taken_back"], counts["unretained"], counts["retained"]),
+            (taken_back, 0, 0),
+            "{lines:#?}"
+        );
+    }
+    for counts in numbers(&lines, "child") {
+        assert_eq!((counts["submitted"], counts["accepted"], counts["taken_back"]), (1, 1, 0), "{lines:#?}");
+    }
+    assert_all_arrived(&log, &[each as u64 + 2; 3], bytes);
+}
+
+#[test]
+fn l129_the_next_server_gets_exactly_what_a_killed_one_had_accepted_and_not_settled() {
+    for bytes in [300, 80_000] {
+        kept(bytes, "killed");
+    }
+}
+
+#[test]
+fn l133_the_next_server_gets_nothing_that_a_stopped_one_had_accepted() {
+    kept(300, "stopped");
+}
+
+#[test]
+fn l129_a_listener_that_its_host_closed_is_not_taken_for_what_has_its_number_now() {
+    assert_eq!(run(&["closed"]), ["Some(NoServer)"]);
+}
+
+#[test]
 fn l131_of_a_hundred_children_one_serves() {
     let (log, lines) = orphans(100, 4, 300, "dies");
     let promoted: u64 = numbers(&lines, "child ").iter().map(|counts| counts["promoted"]).sum();
@@ -192,26 +268,22 @@ fn l128_a_fork_leaves_both_able_to_send_and_the_parents_end_waits_for_no_child()
     assert_eq!((accepted.len(), keys.len()), (91, 91), "each once");
 }
 
+/// A program that was not forked from here and serves what it is handed, until the socket is closed.
+fn started(rendezvous: &Rendezvous, log: &LogFile) -> (Child, OwnedFd) {
+    let (ours, theirs) = support::pair();
+    rendezvous.hand_over(&ours).unwrap();
+    let mut command = Command::new(PROBE);
+    command.args(["serve", &log.0]).stdin(Stdio::from(theirs)).stdout(Stdio::piped());
+    (command.spawn().unwrap(), ours)
+}
+
 #[test]
 fn a_program_that_was_started_serves_what_it_was_handed() {
     let log = LogFile::new();
     let rendezvous = Rendezvous::bind().unwrap();
     let mut early = client(&rendezvous);
     early.submit(outgoing(b"before there was a server")).unwrap();
-    let (ours, theirs) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::SEQPACKET,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
-    rendezvous.hand_over(&ours).unwrap();
-    let mut process = Command::new(PROBE)
-        .args(["serve", &log.0])
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let (mut process, ours) = started(&rendezvous, &log);
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     assert_eq!(rendezvous.server(), sidecar::ServedBy::Other(process.id().cast_signed()));
@@ -228,15 +300,7 @@ fn a_program_that_was_started_serves_what_it_was_handed() {
 fn l129_a_server_that_is_killed_gives_up_the_lock_and_one_waits_for_it() {
     let log = LogFile::new();
     let rendezvous = Rendezvous::bind().unwrap();
-    let (ours, theirs): (OwnedFd, OwnedFd) = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
-        rustix::net::SocketType::SEQPACKET,
-        rustix::net::SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
-    rendezvous.hand_over(&ours).unwrap();
-    let mut process = Command::new(PROBE).args(["serve", &log.0]).stdin(Stdio::from(theirs)).spawn().unwrap();
+    let (mut process, _ours) = started(&rendezvous, &log);
     let other = sidecar::ServedBy::Other(process.id().cast_signed());
     until(|| rendezvous.server() == other);
     assert!(rendezvous.wait_to_serve(std::time::Instant::now() + Duration::from_millis(20)).is_none());
@@ -362,10 +426,9 @@ fn l152_a_squatter_of_the_name_is_found_out_and_gets_nothing() {
 
 /// A rendezvous with another's listener.
 fn handed(listener: &OwnedFd) -> Arc<Rendezvous> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, recv, socketpair};
-    let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-    let (ours, theirs) = pair();
-    let (to, from) = pair();
+    use rustix::net::recv;
+    let (ours, theirs) = support::pair();
+    let (to, from) = support::pair();
     let real = Rendezvous::bind().unwrap();
     real.hand_over(&ours).unwrap();
     let mut message = [0; 512];

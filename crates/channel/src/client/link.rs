@@ -48,6 +48,7 @@ impl Link {
     /// Connects and greets. Does not wait.
     pub(super) fn greet(
         rendezvous: &Rendezvous,
+        client: u64,
         send_buffer_bytes: usize,
         now: Instant,
     ) -> Result<Self, Trouble> {
@@ -66,7 +67,7 @@ impl Link {
         set_socket_send_buffer_size(&socket, send_buffer_bytes).ok();
         let nonce = random().map_err(|_| Trouble::System(0))?;
         let mut hello = Vec::new();
-        Message::Hello { protocol: PROTOCOL, nonce }.encode(&mut hello);
+        Message::Hello { protocol: PROTOCOL, client, nonce }.encode(&mut hello);
         match socket::send(&socket, &hello, None) {
             Ok(true) => Ok(Self::Greeting { socket, nonce, former, since: now }),
             Ok(false) => Err(Trouble::Busy),

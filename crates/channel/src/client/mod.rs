@@ -57,6 +57,12 @@ struct Own {
     queue: Queue,
     counts: ClientCounts,
     next_id: u64,
+    /// What this process calls itself, drawn by lot when it first connects.
+    name: Option<u64>,
+    /// The last server that took us in.
+    instance: Option<u64>,
+    /// When the last answer or notice came.
+    heard: Option<Instant>,
     /// Connections in a row that did not come about, or ended before the server had answered.
     failures: u32,
     /// When the server took us in.
@@ -87,6 +93,9 @@ impl Own {
             queue: Queue::default(),
             counts: ClientCounts::default(),
             next_id: 1,
+            name: None,
+            instance: None,
+            heard: None,
             failures: 0,
             welcomed: None,
             not_before: None,
@@ -102,6 +111,10 @@ impl Own {
             chance: fastrand::Rng::with_seed(our_pid().into()),
         }
     }
+}
+
+fn is_up(own: &Own) -> bool {
+    own.link.is_up()
 }
 
 impl fmt::Debug for Client {
@@ -164,6 +177,7 @@ impl Client {
         let headers = headers(&encoded).map_err(|_| NotTaken::Headers)?;
         if !self.has_room(payload.len()) {
             self.step(now, true);
+            self.make_room(payload.len());
             if !self.has_room(payload.len()) {
                 let left = self.own.paused_until.map(|until| until.saturating_duration_since(now));
                 return Err(NotTaken::NoRoom { retry_after: left.unwrap_or(RETRY_AFTER).max(RETRY_AFTER) });
@@ -181,14 +195,24 @@ impl Client {
         Ok(id)
     }
 
+    fn needs_file(&self, bytes: usize) -> bool {
+        self.ways.files && bytes > INLINE_MAX_BYTES.min(self.ways.inline_datagram_max_bytes)
+    }
+
+    /// Whether there is room, and a descriptor too, unless copies have it.
     fn has_room(&self, bytes: usize) -> bool {
         let queue = &self.own.queue;
-        let is_inline = bytes <= INLINE_MAX_BYTES.min(self.ways.inline_datagram_max_bytes);
-        let file_fits = is_inline || !self.ways.files || queue.files() < self.options.files_max_count;
-        queue.len() == 0
-            || queue.len() < self.options.outstanding_max_count
-                && queue.bytes() + bytes <= self.options.outstanding_max_bytes
-                && file_fits
+        let file_fits = !self.needs_file(bytes) || queue.files() < self.options.files_max_count;
+        let fits = queue.len() < self.options.outstanding_max_count
+            && queue.bytes() + bytes <= self.options.outstanding_max_bytes;
+        (queue.len() == 0 || fits) && file_fits
+    }
+
+    /// Descriptors are for what is new first.
+    fn make_room(&mut self, bytes: usize) {
+        if self.needs_file(bytes) && self.own.queue.files() >= self.options.files_max_count {
+            self.own.counts.unretained += self.own.queue.free_file();
+        }
     }
 
     /// Goes on without waiting: connects, reads answers, sends. For an event loop, or whenever it suits.
@@ -197,10 +221,12 @@ impl Client {
         self.step(Instant::now(), true);
     }
 
-    /// Waits for the answers to everything that was taken.
+    /// Waits for the answers to everything that was taken. Where copies are kept of what was accepted it is looked whether its
+    /// server lives, and if not, waited for the next one's.
     pub fn settle(&mut self, within: Duration) -> bool {
         self.check_process();
-        self.wait_until(Instant::now() + within, |own| own.queue.len() == 0)
+        self.check_retained();
+        self.wait_until(Instant::now() + within, Own::is_answered)
     }
 
     /// Has the server deliver what it accepted, after everything of ours was answered. Returns within the time, whatever
@@ -208,32 +234,32 @@ impl Client {
     pub fn flush(&mut self, within: Duration) -> bool {
         self.check_process();
         let deadline = Instant::now() + within;
-        if !self.wait_until(deadline, |own| own.queue.len() == 0) {
-            return false;
-        }
+        self.check_retained();
         let ask = |id, now| {
             let left = deadline.saturating_duration_since(now).as_millis();
             Message::Flush { id, within_ms: left.try_into().unwrap_or(u64::MAX) }
         };
-        matches!(self.ask(deadline, ask), Some(Awaited::Flushed(true)))
+        // Also over a second connection: the next server may have to get first what the former had accepted.
+        let is_ready = |own: &Own| own.welcomed.is_some() && own.queue.len() == 0;
+        matches!(self.ask(deadline, is_ready, ask), Some(Awaited::Flushed(true)))
     }
 
     /// Waits for a connection to a server that has proven itself.
     pub fn connect(&mut self, within: Duration) -> bool {
         self.check_process();
-        self.wait_until(Instant::now() + within, |own| own.link.is_up())
+        self.wait_until(Instant::now() + within, is_up)
     }
 
     /// Whether a server answers in time. Connects where nothing is connected.
     pub fn ping(&mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
-        self.ask(deadline, |id, _| Message::Ping { id }).is_some()
+        self.ask(deadline, is_up, |id, _| Message::Ping { id }).is_some()
     }
 
     /// What the server counts, as lines of text.
     pub fn stats(&mut self, within: Duration) -> Option<String> {
         let deadline = Instant::now() + within;
-        match self.ask(deadline, |id, _| Message::Stats { id }) {
+        match self.ask(deadline, is_up, |id, _| Message::Stats { id }) {
             Some(Awaited::Stats(text)) => Some(String::from_utf8_lossy(&text).into_owned()),
             _ => None,
         }
@@ -243,7 +269,8 @@ impl Client {
     pub fn close(mut self, within: Duration) -> ClientCounts {
         self.check_process();
         let deadline = Instant::now() + within;
-        self.wait_until(deadline, |own| own.queue.len() == 0);
+        self.check_retained();
+        self.wait_until(deadline, Own::is_answered);
         // Before it has proven itself a client has nothing to say, and would be taken for who it is not.
         if let Link::Up { socket, .. } = &self.own.link {
             let mut message = Vec::new();
@@ -252,8 +279,9 @@ impl Client {
         }
         self.own.link.hang_up();
         self.own.counts.lost += self.own.queue.len() as u64;
+        let retained = self.own.queue.retained() as u64;
         self.own.queue = Queue::default();
-        self.counts()
+        ClientCounts { retained, ..self.counts() }
     }
 
     /// What this process counted. Zero in a child before its first call.
@@ -262,7 +290,8 @@ impl Client {
         if self.own.pid != our_pid() {
             return ClientCounts::default();
         }
-        ClientCounts { waiting: self.own.queue.len() as u64, ..self.own.counts }
+        let queue = &self.own.queue;
+        ClientCounts { waiting: queue.len() as u64, retained: queue.retained() as u64, ..self.own.counts }
     }
 
     /// Why the last submission was refused for good, if any was.
@@ -288,10 +317,11 @@ impl Client {
     fn ask(
         &mut self,
         deadline: Instant,
+        is_ready: impl Fn(&Own) -> bool,
         question: impl Fn(u64, Instant) -> Message<'static>,
     ) -> Option<Awaited> {
         self.check_process();
-        while self.wait_until(deadline, |own| own.link.is_up()) {
+        while self.wait_until(deadline, &is_ready) {
             let id = self.own.next_id;
             self.own.next_id += 1;
             let mut message = Vec::new();

@@ -11,8 +11,10 @@ use std::time::Duration;
 pub const OUTSTANDING_MAX_COUNT: usize = 64;
 /// Their bytes, in memory and memory files. One submission that is bigger is taken when there is no other.
 pub const OUTSTANDING_MAX_BYTES: usize = 8 << 20;
-/// Their memory files: each is a descriptor of the host.
+/// Memory files, of those and of copies: each is a descriptor of the host.
 pub const FILES_MAX_COUNT: usize = 16;
+/// Bytes of copies of what was accepted and has not settled, in memory and memory files.
+pub const RETAINED_MAX_BYTES: usize = 1 << 20;
 /// Asked for each connection's send buffer, bytes; the kernel may give less.
 pub const SEND_BUFFER_BYTES: usize = 512 << 10;
 /// How long an answer is awaited before it is asked whether the server still lives, and how often after that. Within it,
@@ -38,6 +40,9 @@ pub struct ClientOptions {
     pub outstanding_max_bytes: usize,
     /// [`FILES_MAX_COUNT`]; 0 where memory files are refused, which is also found out.
     pub files_max_count: usize,
+    /// [`RETAINED_MAX_BYTES`]. The oldest copies go first, and are counted as [`crate::ClientCounts::unretained`]. With 0 what was
+    /// accepted is the server's alone.
+    pub retained_max_bytes: usize,
     /// [`SEND_BUFFER_BYTES`].
     pub send_buffer_bytes: usize,
     /// [`crate::HANDSHAKE_MAX`].
@@ -56,6 +61,7 @@ impl Default for ClientOptions {
             outstanding_max_count: OUTSTANDING_MAX_COUNT,
             outstanding_max_bytes: OUTSTANDING_MAX_BYTES,
             files_max_count: FILES_MAX_COUNT,
+            retained_max_bytes: RETAINED_MAX_BYTES,
             send_buffer_bytes: SEND_BUFFER_BYTES,
             handshake_max: crate::server::HANDSHAKE_MAX,
             answer_max: ANSWER_MAX,

@@ -6,6 +6,7 @@ use super::queue::Sending;
 use super::{Awaited, Client, Own};
 use crate::frame::Reply;
 use crate::rendezvous::ServedBy;
+use crate::secret::random_number;
 use crate::socket::{self, Received};
 use rustix::event::{PollFd, PollFlags};
 use std::time::{Duration, Instant};
@@ -57,7 +58,10 @@ impl Client {
                     if self.own.not_before.is_some_and(|not_before| now < not_before) {
                         return;
                     }
-                    match Link::greet(&self.rendezvous, self.options.send_buffer_bytes, now) {
+                    let greeted = self.own.name().and_then(|name| {
+                        Link::greet(&self.rendezvous, name, self.options.send_buffer_bytes, now)
+                    });
+                    match greeted {
                         Ok(link) => self.own.link = link,
                         Err(trouble) => return self.lose(trouble, now),
                     }
@@ -110,6 +114,13 @@ impl Client {
 
     /// Reads every answer that is there. False when the connection ended.
     fn read(&mut self, now: Instant) -> bool {
+        let is_open = self.read_all(now);
+        // What has settled may have been the last to be read.
+        self.own.counts.unretained += self.own.queue.trim(self.options.retained_max_bytes);
+        is_open
+    }
+
+    fn read_all(&mut self, now: Instant) -> bool {
         loop {
             let Some(socket) = self.own.link.socket() else { return false };
             let length = match socket::receive(socket, &mut self.buffer) {
@@ -148,23 +159,38 @@ impl Client {
             Link::Greeting { since, .. } => Some(*since),
             Link::Up { .. } => self.own.queue.owed_since().or(self.own.asked),
         };
-        let Some(owed) = owed.filter(|since| now >= *since + SERVER_CHECK_PERIOD) else { return };
+        // Who has copies only is owed nothing in any time, but is to know when they are all there is.
+        let copied = self.own.heard.filter(|_| owed.is_none() && self.own.queue.retained() > 0);
+        if owed.or(copied).is_none_or(|since| now < since + SERVER_CHECK_PERIOD) {
+            return;
+        }
         if self.own.checked.is_some_and(|checked| now < checked + SERVER_CHECK_PERIOD) {
             return;
         }
         self.own.checked = Some(now);
-        if let Link::Up { server, .. } = &self.own.link {
-            let current = self.rendezvous.server();
-            let is_stale =
-                (current != *server && current != ServedBy::Unknown) || now >= owed + self.options.answer_max;
-            // What it answered before it went is an answer.
-            if is_stale && self.read(now) {
-                self.lose(Trouble::NoServer, now);
-            }
+        let is_late = owed.is_some_and(|since| now >= since + self.options.answer_max);
+        // What it answered before it went is an answer.
+        if self.own.link.is_up() && (is_late || self.has_other_server()) && self.read(now) {
+            self.lose(Trouble::NoServer, now);
         }
         // A connection in the backlog is good for whoever serves; one that a dead server took is found by the handshake's
         // deadline.
         self.promote(now);
+    }
+
+    /// Whether somebody else serves by now, or nobody, than who took this connection in.
+    fn has_other_server(&self) -> bool {
+        let Link::Up { server, .. } = &self.own.link else { return false };
+        let current = self.rendezvous.server();
+        current != *server && current != ServedBy::Unknown
+    }
+
+    /// Where copies are kept: whether who accepted them still serves.
+    pub(super) fn check_retained(&mut self) {
+        let now = Instant::now();
+        if self.own.queue.retained() > 0 && self.has_other_server() && self.read(now) {
+            self.lose(Trouble::NoServer, now);
+        }
     }
 
     /// Has a server started where there is none. It may take a while, so the time afterwards is another.
@@ -215,6 +241,34 @@ impl Client {
 }
 
 impl Own {
+    /// Whether there is nothing to wait for: what was taken is answered, and who may have left us with copies alone is not gone.
+    pub(super) fn is_answered(&self) -> bool {
+        self.queue.len() == 0 && (self.queue.retained() == 0 || self.welcomed.is_some())
+    }
+
+    fn name(&mut self) -> Result<u64, Trouble> {
+        let name = match self.name {
+            Some(name) => name,
+            None => random_number().map_err(|_| Trouble::System(0))?,
+        };
+        self.name = Some(name);
+        Ok(name)
+    }
+
+    /// A server took us in. Another one than before gets what that one had accepted and not settled.
+    fn welcome(&mut self, instance: u64, settled_below: u64) {
+        match self.instance.replace(instance) {
+            // No submission has the number 0.
+            Some(former) if former == instance => self.queue.forget(settled_below, 0..=0),
+            _ => {
+                let (again, lost) = self.queue.take_back();
+                self.counts.accepted -= again + lost;
+                self.counts.taken_back += again;
+                self.counts.lost += lost;
+            }
+        }
+    }
+
     /// Chance takes up to a half of it, so that a hundred clients do not come together.
     fn pause(&mut self, failures: u32, options: &ClientOptions) -> Duration {
         backoff(failures, options).mul_f64(1.0 - self.chance.f64() / 2.0)
@@ -222,15 +276,22 @@ impl Own {
 
     /// Takes the replies of a datagram. What is none of a server's ends the connection.
     fn take_replies(&mut self, mut datagram: &[u8], now: Instant) -> Option<Trouble> {
+        self.heard = Some(now);
         while !datagram.is_empty() {
             let Ok((reply, rest)) = Reply::decode(datagram) else { return Some(Trouble::Lost) };
             datagram = rest;
             match reply {
-                Reply::Welcome => {
+                Reply::Welcome { instance, settled_below } => {
                     self.counts.connected += 1;
                     self.welcomed = Some(now);
+                    self.welcome(instance, settled_below);
                 }
-                Reply::Accepted { id } => self.counts.accepted += u64::from(self.queue.settle(id, now)),
+                Reply::Accepted { id, settled } => {
+                    let is_known =
+                        if settled { self.queue.settle(id, now) } else { self.queue.retain(id, now) };
+                    self.counts.accepted += u64::from(is_known);
+                }
+                Reply::Settled { below, first, last } => self.queue.forget(below, first..=last),
                 Reply::Refused { id, reason } => {
                     if self.queue.settle(id, now) {
                         self.counts.refused += 1;
@@ -247,7 +308,11 @@ impl Own {
                 Reply::Flushed { id, complete } => self.answered(id, Awaited::Flushed(complete)),
                 Reply::Pong { id } => self.answered(id, Awaited::Pong),
                 Reply::Stats { id, text } => self.answered(id, Awaited::Stats(text.to_vec())),
-                Reply::Closing => self.is_closing = true,
+                Reply::Closing => {
+                    self.is_closing = true;
+                    // It sees through what it accepted.
+                    self.queue.forget_all();
+                }
                 Reply::Denied(denied) => return Some(Trouble::Denied(denied)),
                 Reply::Challenge { .. } => return Some(Trouble::Lost),
             }

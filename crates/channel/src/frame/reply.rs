@@ -13,13 +13,30 @@ pub enum Reply<'a> {
         proof: [u8; PROOF_BYTES],
     },
     /// The client's proof was right.
-    Welcome,
+    Welcome {
+        /// Of this server and no other.
+        instance: u64,
+        /// Of what this server accepted from this client before, all with lower ids have settled.
+        settled_below: u64,
+    },
     /// Not served. The last reply.
     Denied(Denied),
     /// The server answers for the submission from here on.
     Accepted {
         /// Of the submission.
         id: u64,
+        /// It has settled already. Otherwise it is to be kept until it has.
+        settled: bool,
+    },
+    /// What was accepted was delivered, or dropped for a reason that was counted: the copies may go. Of what was accepted
+    /// before this reply.
+    Settled {
+        /// All with lower ids have settled.
+        below: u64,
+        /// And those from this id
+        first: u64,
+        /// up to this one.
+        last: u64,
     },
     /// Keep it and come again.
     NoRoom {
@@ -54,7 +71,8 @@ pub enum Reply<'a> {
         /// Lines of text, at most [`STATS_MAX_BYTES`].
         text: &'a [u8],
     },
-    /// The server stops: what has no answer by now is to be sent to the next one.
+    /// The server stops: what has no answer by now is to be sent to the next one, and what it accepted it still sees
+    /// through.
     Closing,
 }
 
@@ -124,7 +142,7 @@ impl<'a> Reply<'a> {
     pub fn decode(datagram: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let (fields, body) = Fields::read(datagram)?;
         let (body, rest) = fields.split(body)?;
-        let Fields { id, first, .. } = fields;
+        let Fields { id, first, second, .. } = fields;
         let reply = match fields.type_ {
             types::CHALLENGE => {
                 let both: [u8; 2 * PROOF_BYTES] = exactly(body)?;
@@ -132,9 +150,10 @@ impl<'a> Reply<'a> {
                 return Ok((Self::Challenge { nonce: exactly(nonce)?, proof: exactly(proof)? }, rest));
             }
             types::STATS_TEXT => return Ok((Self::Stats { id, text: body }, rest)),
-            types::WELCOME => Self::Welcome,
+            types::WELCOME => Self::Welcome { instance: first, settled_below: second },
             types::DENIED => Self::Denied(Denied::of_number(first)),
-            types::ACCEPTED => Self::Accepted { id },
+            types::ACCEPTED => Self::Accepted { id, settled: first == 1 },
+            types::SETTLED => Self::Settled { below: id, first, last: second },
             types::NO_ROOM => Self::NoRoom { id, retry_after_ms: first },
             types::REFUSED => Self::Refused { id, reason: Reason::of_number(first) },
             types::FLUSHED => Self::Flushed { id, complete: first == 1 },
@@ -155,9 +174,14 @@ impl<'a> Reply<'a> {
                 body = [nonce, proof];
                 Fields::of(types::CHALLENGE, 0)
             }
-            Self::Welcome => Fields::of(types::WELCOME, 0),
+            Self::Welcome { instance, settled_below } => {
+                Fields { second: *settled_below, ..with(types::WELCOME, 0, *instance) }
+            }
             Self::Denied(denied) => with(types::DENIED, 0, denied.number()),
-            Self::Accepted { id } => Fields::of(types::ACCEPTED, *id),
+            Self::Accepted { id, settled } => with(types::ACCEPTED, *id, u64::from(*settled)),
+            Self::Settled { below, first, last } => {
+                Fields { second: *last, ..with(types::SETTLED, *below, *first) }
+            }
             Self::NoRoom { id, retry_after_ms } => with(types::NO_ROOM, *id, *retry_after_ms),
             Self::Refused { id, reason } => with(types::REFUSED, *id, reason.number()),
             Self::Flushed { id, complete } => with(types::FLUSHED, *id, u64::from(*complete)),

@@ -1,5 +1,6 @@
 //! One client, from its first byte to its end.
 
+use super::accounts::{Account, NOTICES_MAX_COUNT};
 use super::serve::Context;
 use crate::counts::ServerCounts;
 use crate::frame::{
@@ -9,7 +10,7 @@ use crate::frame::{
 use crate::memory_file::read_sealed;
 use crate::peer::Peer;
 use crate::secret::{Nonces, Role, random};
-use crate::service::{Announced, Answer, Flushing, Submission};
+use crate::service::{Announced, Answer, Flushing, Settling, Submission};
 use crate::socket::{self, Received};
 use rustix::event::epoll::EventFlags;
 use std::borrow::Cow;
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 const TURN_MAX_COUNT: usize = 32;
 /// Bytes of answers that are gathered before they are sent, and above which nothing more is read.
 const ANSWERS_MAX_BYTES: usize = 4 << 10;
-const _: () = assert!(ANSWERS_MAX_BYTES + STATS_MAX_BYTES + 4 * HEADER_BYTES <= REPLY_MAX_BYTES);
+const _: () =
+    assert!(ANSWERS_MAX_BYTES + STATS_MAX_BYTES + (4 + NOTICES_MAX_COUNT) * HEADER_BYTES <= REPLY_MAX_BYTES);
 /// Longest wait for a flush that a client may ask for.
 const FLUSH_MAX: Duration = Duration::from_secs(60);
 /// How long a client is to keep what comes in parts while others' parts fill the memory for them.
@@ -35,6 +37,10 @@ pub(super) struct Connection {
     socket: OwnedFd,
     pub(super) peer: Peer,
     stage: Stage,
+    /// What the client's process calls itself.
+    client: u64,
+    /// There are notices that the socket had no room for. They may wait for as long as the client does not read.
+    has_notices: bool,
     /// Answers that are not sent yet.
     answers: Vec<u8>,
     answers_count: u64,
@@ -104,6 +110,8 @@ impl Connection {
             socket,
             peer,
             stage: Stage::Hello { by },
+            client: 0,
+            has_notices: false,
             answers: Vec::new(),
             answers_count: 0,
             answers_by: None,
@@ -116,7 +124,16 @@ impl Connection {
 
     /// What to wait for. Whoever does not read its answers is not read.
     pub(super) fn interest(&self) -> EventFlags {
-        if self.is_writing() { EventFlags::OUT } else { EventFlags::IN }
+        match (self.is_writing(), self.has_notices) {
+            (true, _) => EventFlags::OUT,
+            (false, true) => EventFlags::IN | EventFlags::OUT,
+            (false, false) => EventFlags::IN,
+        }
+    }
+
+    /// What the client's process calls itself, once it has proven itself.
+    pub(super) fn client(&self) -> Option<u64> {
+        matches!(self.stage, Stage::Open).then_some(self.client)
     }
 
     /// Whether the next thing to wait for is room for answers rather than messages.
@@ -192,8 +209,9 @@ impl Connection {
             return Err(End::Malformed);
         }
         match (&self.stage, message) {
-            (Stage::Hello { by }, Message::Hello { protocol, nonce }) => {
+            (Stage::Hello { by }, Message::Hello { protocol, client, nonce }) => {
                 let by = *by;
+                self.client = client;
                 self.greet(protocol, nonce, by, context)
             }
             (Stage::Proof { nonces, .. }, Message::Proof { proof }) => {
@@ -203,19 +221,20 @@ impl Connection {
                 }
                 self.stage = Stage::Open;
                 context.counts.clients += 1;
-                self.answer(Reply::Welcome);
+                let settled_below = context.accounts.open(self.client, self.id);
+                self.answer(Reply::Welcome { instance: context.instance, settled_below });
                 Ok(())
             }
             (Stage::Open, Message::Submit { id, kind, resent, headers, payload }) => {
                 let whole = Whole { id, kind, resent, headers };
                 match payload {
                     Carried::Inline(bytes) => {
-                        let answer = self.submit(whole, Cow::Borrowed(bytes), context);
-                        self.answer_submission(id, resent, answer, context);
+                        let outcome = self.submit(whole, Cow::Borrowed(bytes), context);
+                        self.answer_submission(id, resent, outcome, context);
                     }
                     Carried::Descriptor { bytes } => {
-                        let answer = self.submit_file(whole, bytes, fd, context);
-                        self.answer_submission(id, resent, answer, context);
+                        let outcome = self.submit_file(whole, bytes, fd, context);
+                        self.answer_submission(id, resent, outcome, context);
                     }
                     Carried::Part { total, offset, part } => {
                         self.take_part(whole, total, offset, part, context)?;
@@ -261,17 +280,26 @@ impl Connection {
         Ok(())
     }
 
-    fn submit(&self, whole: Whole<'_>, payload: Cow<'_, [u8]>, context: &mut Context<'_>) -> Answer {
+    fn submit(&self, whole: Whole<'_>, payload: Cow<'_, [u8]>, context: &mut Context<'_>) -> Outcome {
         let bytes = payload.len() as u64;
         let Whole { id, kind, resent, headers } = whole;
-        let submission = Submission { id, kind, resent, headers, payload, peer: self.peer };
+        let settling = Settling::new(Arc::clone(context.mailbox), self.client, id);
+        let theirs = settling.clone();
+        let submission = Submission { id, kind, resent, headers, payload, peer: self.peer, settling: theirs };
         let service = context.service;
         let answer = contain(context.counts, || service.submit(submission))
             .unwrap_or(Answer::Refused(Reason::Panicked));
-        if answer == Answer::Accepted {
-            context.counts.accepted_bytes += bytes;
+        if answer != Answer::Accepted {
+            return answer.into();
         }
-        answer
+        context.counts.accepted_bytes += bytes;
+        let is_settled = settling.accept();
+        if is_settled {
+            context.counts.settled += 1;
+        } else {
+            context.accounts.accept(self.client, id);
+        }
+        Outcome { answer, is_settled }
     }
 
     fn admit(
@@ -293,12 +321,13 @@ impl Connection {
         bytes: u64,
         file: Option<OwnedFd>,
         context: &mut Context<'_>,
-    ) -> Answer {
-        let Some(file) = file else { return Answer::Refused(Reason::Payload) };
+    ) -> Outcome {
+        let unfit = Answer::Refused(Reason::Payload);
+        let Some(file) = file else { return unfit.into() };
         if let Some(answer) = self.admit(whole.kind, whole.headers, bytes, context) {
-            return answer;
+            return answer.into();
         }
-        let Ok(payload) = read_sealed(&file, bytes) else { return Answer::Refused(Reason::Payload) };
+        let Ok(payload) = read_sealed(&file, bytes) else { return unfit.into() };
         // A process that is forked meanwhile inherits the file, so it is not kept for as long as the service takes.
         drop(file);
         self.submit(whole, Cow::Owned(payload), context)
@@ -353,8 +382,11 @@ impl Connection {
         let Parts { id, kind, resent, payload, answer, .. } = parts;
         let headers = headers(&parts.headers).unwrap_or_default();
         let whole = Whole { id, kind, resent, headers };
-        let answer = answer.unwrap_or_else(|| self.submit(whole, Cow::Owned(payload), context));
-        self.answer_submission(id, resent, answer, context);
+        let outcome = match answer {
+            Some(answer) => answer.into(),
+            None => self.submit(whole, Cow::Owned(payload), context),
+        };
+        self.answer_submission(id, resent, outcome, context);
         Ok(())
     }
 
@@ -379,14 +411,14 @@ impl Connection {
         }
     }
 
-    fn answer_submission(&mut self, id: u64, resent: bool, answer: Answer, context: &mut Context<'_>) {
+    fn answer_submission(&mut self, id: u64, resent: bool, outcome: Outcome, context: &mut Context<'_>) {
         let counts = &mut *context.counts;
         counts.submitted += 1;
         counts.resent += u64::from(resent);
-        self.answer(match answer {
+        self.answer(match outcome.answer {
             Answer::Accepted => {
                 counts.accepted += 1;
-                Reply::Accepted { id }
+                Reply::Accepted { id, settled: outcome.is_settled }
             }
             Answer::NoRoom { retry_after } => {
                 counts.no_room += 1;
@@ -405,12 +437,21 @@ impl Connection {
         self.answers_count += 1;
     }
 
-    /// Sends the answers that were gathered, if the socket takes them.
+    /// Sends the answers that were gathered, and what has settled, if the socket takes them.
     ///
     /// # Errors
     /// When the client is gone.
-    pub(super) fn write(&mut self, now: Instant, stalled_max: Duration) -> Result<(), End> {
+    pub(super) fn write(
+        &mut self,
+        now: Instant,
+        stalled_max: Duration,
+        account: Option<&mut Account>,
+    ) -> Result<(), End> {
+        let answers_bytes = self.answers.len();
+        let mut account = account;
+        let told = account.as_mut().map_or(0, |account| account.notices(&mut self.answers));
         if self.answers.is_empty() {
+            self.has_notices = false;
             return Ok(());
         }
         match socket::send(&self.socket, &self.answers, None) {
@@ -418,9 +459,17 @@ impl Connection {
                 self.answers.clear();
                 self.answers_count = 0;
                 self.answers_by = None;
+                self.has_notices = account.is_some_and(|account| {
+                    account.told(told);
+                    account.has_untold()
+                });
             }
             Ok(false) => {
-                self.answers_by.get_or_insert(now + stalled_max);
+                self.answers.truncate(answers_bytes);
+                self.has_notices = told > 0;
+                if answers_bytes > 0 {
+                    self.answers_by.get_or_insert(now + stalled_max);
+                }
             }
             Err(_) => return Err(End::Closed),
         }
@@ -454,6 +503,9 @@ impl Connection {
             self.parts = None;
             counts.broken_off += 1;
         }
+        if let Some(client) = self.client() {
+            context.accounts.leave(client, self.id);
+        }
         if let Some(denied) = denied {
             contain(counts, || context.service.denied(self.peer, denied));
             Reply::Denied(denied).encode(&mut self.answers);
@@ -463,7 +515,7 @@ impl Connection {
     /// Gives the last answers and hangs up. How many could not be given.
     pub(super) fn leave(mut self, now: Instant) -> u64 {
         let unsaid = self.answers_count;
-        let is_said = self.write(now, Duration::ZERO).is_ok() && !self.is_writing();
+        let is_said = self.write(now, Duration::ZERO, None).is_ok() && !self.is_writing();
         socket::hang_up(&self.socket);
         if is_said { 0 } else { unsaid }
     }
@@ -483,6 +535,20 @@ impl Connection {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy)]
+struct Outcome {
+    answer: Answer,
+    /// Accepted, and settled already.
+    is_settled: bool,
+}
+
+impl From<Answer> for Outcome {
+    fn from(answer: Answer) -> Self {
+        Self { answer, is_settled: false }
     }
 }
 

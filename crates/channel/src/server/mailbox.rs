@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Ends of flushes: at most one for each [`crate::Flushing`] that the service was given.
+/// At most one letter for each [`crate::Flushing`] and [`crate::Settling`] that the service was given.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     state: Mutex<State>,
@@ -15,10 +15,24 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct State {
-    flushed: Vec<Flushed>,
+    letters: Letters,
     /// The server is in a turn, at whose end it looks here anyway.
     is_awake: bool,
     is_closed: bool,
+}
+
+/// What came since the last time.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    pub(super) flushed: Vec<Flushed>,
+    pub(super) settled: Vec<Settled>,
+}
+
+/// A submission settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    pub(super) client: u64,
+    pub(super) id: u64,
 }
 
 /// A flush ended.
@@ -41,16 +55,21 @@ impl Mailbox {
     }
 
     pub(crate) fn put_flushed(&self, connection: u64, id: u64, is_complete: bool) {
-        self.put(|state| state.flushed.push(Flushed { connection, id, is_complete }));
+        self.put(|letters| letters.flushed.push(Flushed { connection, id, is_complete }));
     }
 
-    fn put(&self, letter: impl FnOnce(&mut State)) {
+    pub(crate) fn put_settled(&self, client: u64, id: u64) {
+        self.put(|letters| letters.settled.push(Settled { client, id }));
+    }
+
+    fn put(&self, letter: impl FnOnce(&mut Letters)) {
         let mut state = self.state();
         if state.is_closed {
             return;
         }
-        let wakes = !state.is_awake && state.flushed.is_empty();
-        letter(&mut state);
+        let is_empty = state.letters.flushed.is_empty() && state.letters.settled.is_empty();
+        let wakes = !state.is_awake && is_empty;
+        letter(&mut state.letters);
         drop(state);
         if wakes {
             self.wake();
@@ -73,16 +92,16 @@ impl Mailbox {
     }
 
     /// What is there. From here on what comes wakes the server.
-    pub(super) fn take(&self) -> Vec<Flushed> {
+    pub(super) fn take(&self) -> Letters {
         let mut state = self.state();
         state.is_awake = false;
-        std::mem::take(&mut state.flushed)
+        std::mem::take(&mut state.letters)
     }
 
     /// Nobody reads any more.
     pub(super) fn close(&self) {
         let mut state = self.state();
-        (state.is_closed, state.flushed) = (true, Vec::new());
+        (state.is_closed, state.letters) = (true, Letters::default());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one server of a process tree, driven by whoever has an event loop.
 
+mod accounts;
 mod connection;
 mod mailbox;
 mod serve;

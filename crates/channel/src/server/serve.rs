@@ -1,11 +1,13 @@
 //! The server: what is done in one turn.
 
+use super::accounts::Accounts;
 use super::connection::{Connection, End, Read, contain};
 use super::{ACCEPT_PAUSE, Mailbox, ServerOptions, Stopped, Turn};
 use crate::counts::ServerCounts;
 use crate::frame::{Denied, MESSAGE_MAX_BYTES, Reply};
 use crate::peer::{Peer, our_pid};
 use crate::rendezvous::{Rendezvous, ServingLock};
+use crate::secret::random_number;
 use crate::service::Service;
 use crate::socket;
 use rustix::event::{Timespec, epoll};
@@ -36,6 +38,8 @@ pub(super) struct Context<'a> {
     pub(super) service: &'a dyn Service,
     pub(super) options: &'a ServerOptions,
     pub(super) mailbox: &'a Arc<Mailbox>,
+    pub(super) instance: u64,
+    pub(super) accounts: &'a mut Accounts,
     pub(super) counts: &'a mut ServerCounts,
     pub(super) parts_bytes: &'a mut usize,
     pub(super) buffer: Vec<u8>,
@@ -46,7 +50,7 @@ pub(super) struct Context<'a> {
 /// readable ([`AsFd`]) or [`Turn::next`] has come, by the thread that made it. [`super::Serving`] is such a thread.
 ///
 /// Every descriptor of it is of the table of descriptors of the thread that made it: where that thread has a table of its own,
-/// the server, its lock, and every [`crate::Flushing`] are to be dropped by threads with the same table. Dropped without
+/// the server, its lock, and every [`crate::Flushing`] and [`crate::Settling`] are to be dropped by threads with the same table. Dropped without
 /// [`Server::stop`], it ends the connections and says nothing. In a child it is nothing, and ends nothing.
 pub struct Server {
     lock: ServingLock,
@@ -54,6 +58,9 @@ pub struct Server {
     pub(super) options: ServerOptions,
     pub(super) mailbox: Arc<Mailbox>,
     epoll: OwnedFd,
+    /// Drawn by lot: tells clients this server from any other.
+    instance: u64,
+    accounts: Accounts,
     connections: HashMap<u64, Connection>,
     /// When something is to be done for which connection though nothing happens to it.
     deadlines: BTreeSet<(Instant, u64)>,
@@ -84,6 +91,7 @@ impl Server {
     /// When there is no descriptor to be had. The lock is given up then.
     pub fn new(lock: ServingLock, service: Arc<dyn Service>, options: ServerOptions) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::new()?);
+        let instance = random_number()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &*mailbox, epoll::EventData::new_u64(MAILBOX), epoll::EventFlags::IN)?;
         let listener = lock.rendezvous().listener();
@@ -94,6 +102,8 @@ impl Server {
             options,
             mailbox,
             epoll,
+            instance,
+            accounts: Accounts::default(),
             connections: HashMap::new(),
             deadlines: BTreeSet::new(),
             next_id: LISTENER + 1,
@@ -163,6 +173,8 @@ impl Server {
             service: &*self.service,
             options: &self.options,
             mailbox: &self.mailbox,
+            instance: self.instance,
+            accounts: &mut self.accounts,
             counts: &mut self.counts,
             parts_bytes: &mut self.parts_bytes,
             buffer: std::mem::take(&mut self.buffer),
@@ -195,12 +207,7 @@ impl Server {
         }
         self.buffer = context.buffer;
         self.check_deadlines(&mut touched, &mut ended);
-        for flushed in self.mailbox.take() {
-            if let Some(connection) = self.connections.get_mut(&flushed.connection) {
-                connection.flushed(flushed.id, flushed.is_complete);
-                touched.push(flushed.connection);
-            }
-        }
+        self.open_mail(&mut touched);
         self.publish();
         let now = Instant::now();
         for id in touched {
@@ -208,13 +215,31 @@ impl Server {
             if ended.iter().any(|(its, _)| *its == id) {
                 continue;
             }
-            match connection.write(now, self.options.stalled_max) {
+            let account = self.accounts.told_over(connection.client(), id);
+            match connection.write(now, self.options.stalled_max, account) {
                 Ok(()) => self.expect(id),
                 Err(end) => ended.push((id, end)),
             }
         }
         self.end(&ended);
         has_more
+    }
+
+    /// What the service says of what it was given before, for each client once.
+    fn open_mail(&mut self, touched: &mut Vec<u64>) {
+        let letters = self.mailbox.take();
+        for flushed in letters.flushed {
+            if let Some(connection) = self.connections.get_mut(&flushed.connection) {
+                connection.flushed(flushed.id, flushed.is_complete);
+                touched.push(flushed.connection);
+            }
+        }
+        for settled in letters.settled {
+            self.counts.settled += 1;
+            touched.extend(self.accounts.settle(settled.client, settled.id));
+        }
+        touched.sort_unstable();
+        touched.dedup();
     }
 
     /// Whoever was to have done something by now.

@@ -135,7 +135,7 @@ impl Raw {
     /// One that knows the secret.
     pub fn proven(rendezvous: &Rendezvous) -> Self {
         let raw = Self::connect(rendezvous);
-        raw.say(&Message::Hello { protocol: PROTOCOL, nonce: [7; 32] });
+        raw.say(&Message::Hello { protocol: PROTOCOL, client: 7, nonce: [7; 32] });
         let mut buffer = [0; 1024];
         let length = raw.receive(&mut buffer).expect("a challenge");
         let (Reply::Challenge { nonce, .. }, _) = Reply::decode(&buffer[..length]).unwrap() else {
@@ -143,7 +143,7 @@ impl Raw {
         };
         raw.say(&Message::Proof { proof: raw.proof(b'c', [7; 32], nonce) });
         let length = raw.receive(&mut buffer).expect("a welcome");
-        assert_eq!(Reply::decode(&buffer[..length]).unwrap().0, Reply::Welcome);
+        assert!(matches!(Reply::decode(&buffer[..length]).unwrap().0, Reply::Welcome { .. }));
         raw
     }
 
@@ -217,18 +217,21 @@ pub fn encoded(message: &Message<'_>) -> Vec<u8> {
     bytes
 }
 
+/// Two ends over which a rendezvous can be handed.
+pub fn pair() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
 /// The same rendezvous as a program has it that is started: nothing but the kernel tells it who serves.
 pub fn handed_over(rendezvous: &Rendezvous) -> Arc<Rendezvous> {
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    let (ours, theirs) = pair();
     rendezvous.hand_over(ours.as_fd()).unwrap();
     Rendezvous::take_over(&theirs, soon()).unwrap()
 }
 
 /// As a program learns it that is started.
 pub fn secret(rendezvous: &Rendezvous) -> [u8; 32] {
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    let (ours, theirs) = pair();
     rendezvous.hand_over(ours.as_fd()).unwrap();
     let mut buffer = [0; 512];
     recv(&theirs, &mut buffer[..], RecvFlags::empty()).unwrap();

@@ -162,9 +162,14 @@ static void append_frames(smart_str *stack, HashTable *frames)
 		HashTable *frame = Z_ARRVAL_P(value);
 		zval *line = zend_hash_str_find(frame, ZEND_STRL("line"));
 		lastlight_str file = FRAME("file"), class = FRAME("class"), kind = FRAME("type"), function = FRAME("function");
-		smart_str_append_printf(stack, "#%u %.*s(" ZEND_LONG_FMT "): %.*s%.*s%.*s()\n", number++,
-			(int)(file.length ? file.length : 19), file.length ? file.data : "[internal function]",
-			line && Z_TYPE_P(line) == IS_LONG ? Z_LVAL_P(line) : 0, (int)class.length, class.data, (int)kind.length, kind.data,
+		smart_str_append_printf(stack, "#%u ", number++);
+		if (file.length) {
+			smart_str_append_printf(stack, "%.*s(" ZEND_LONG_FMT ")", (int)file.length, file.data,
+				line && Z_TYPE_P(line) == IS_LONG ? Z_LVAL_P(line) : 0);
+		} else {
+			smart_str_appends(stack, "[internal function]");
+		}
+		smart_str_append_printf(stack, ": %.*s%.*s%.*s()\n", (int)class.length, class.data, (int)kind.length, kind.data,
 			(int)function.length, function.data);
 	} ZEND_HASH_FOREACH_END();
 	smart_str_append_printf(stack, "#%u {main}", number);

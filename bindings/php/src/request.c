@@ -124,8 +124,9 @@ static void describe_web(uint32_t root)
 static void describe_cli(uint32_t root)
 {
 	lastlight_span_set_type(LL_G(trace), root, LL_LIT("cli"));
-	const char *script = SG(request_info).argc > 0 ? SG(request_info).argv[0] : NULL;
-	if (script) {
+	/* None where the code came from the command line itself. */
+	const char *script = SG(request_info).path_translated;
+	if (script && *script) {
 		zend_string *name = php_basename(script, strlen(script), NULL, 0);
 		lastlight_span_set_resource(LL_G(trace), root, LL_ZSTR(name));
 		if (!ll_setting_service().data) {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::context::Link;
 use crate::msgpack::{self, Map};
 use crate::store::{Text, Value};
 use crate::trace::{Decision, Span, Trace};
@@ -75,7 +76,8 @@ impl Trace {
         let duration = span.duration.unwrap_or(end.saturating_sub(start)).min(i64::MAX as u64 - start);
         let resource = if span.resource.is_none() { span.name } else { span.resource };
         let has_type = !self.store.get(span.span_type).is_empty();
-        msgpack::small_map(out, if has_type { 12 } else { 11 });
+        let link = self.context.link.as_ref().filter(|_| span.parent.is_none());
+        msgpack::small_map(out, 11 + u8::from(has_type) + u8::from(link.is_some()));
         out.extend_from_slice(b"\xa7service");
         msgpack::text(out, self.service_of(span));
         out.extend_from_slice(b"\xa4name");
@@ -102,6 +104,11 @@ impl Trace {
         self.meta(span, out);
         out.extend_from_slice(b"\xa7metrics");
         self.metrics(span, out);
+        if let Some(link) = link {
+            out.extend_from_slice(b"\xaaspan_links");
+            msgpack::array(out, 1);
+            encode_link(link, out);
+        }
     }
 
     fn meta(&self, span: &Span, out: &mut Vec<u8>) {
@@ -200,6 +207,27 @@ impl Trace {
             None => true,
         }
     }
+}
+
+fn encode_link(link: &Link, out: &mut Vec<u8>) {
+    const FLAGS_ARE_KNOWN: u64 = 1 << 31;
+    msgpack::small_map(out, 6);
+    for (key, number) in [
+        ("trace_id", link.trace_low),
+        ("trace_id_high", link.trace_high),
+        ("span_id", link.span_id),
+        ("flags", u64::from(link.is_sampled) | FLAGS_ARE_KNOWN),
+    ] {
+        msgpack::text(out, key.as_bytes());
+        msgpack::unsigned(out, number);
+    }
+    msgpack::text(out, b"tracestate");
+    msgpack::text(out, link.tracestate.as_bytes());
+    msgpack::text(out, b"attributes");
+    let mut map = Map::begin(out);
+    map.text(out, b"reason", b"terminated_context");
+    map.text(out, b"context_headers", b"tracecontext");
+    map.end(out);
 }
 
 fn hex_of(id: u64, hex: &mut [u8; 16]) -> &[u8] {

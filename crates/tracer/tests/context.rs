@@ -21,6 +21,7 @@ struct Taken {
     metrics: HashMap<String, f64>,
     headers: HashMap<String, String>,
     span_id: u64,
+    links: usize,
 }
 
 impl Taken {
@@ -73,6 +74,7 @@ fn take(headers: &[(&str, &str)]) -> Taken {
         metrics: span.metrics.iter().map(|(key, value)| (key.to_string(), *value)).collect(),
         headers,
         span_id: ids.span,
+        links: span.links.len(),
     }
 }
 
@@ -245,7 +247,33 @@ fn of_both_families_the_rule_says_what_counts() {
         };
         assert_eq!(taken.trace_id, (wanted_high, trace_id.parse().unwrap()));
         assert_eq!(taken.ignored(), 0.0);
+        assert_eq!(taken.links, usize::from(source == Source::Datadog));
     }
+}
+
+#[test]
+fn a_trace_that_is_not_continued_is_linked() {
+    let mut trace = Trace::new(TraceOptions::default(), 7);
+    let headers: [(&[u8], &[u8]); 4] = [
+        (b"traceparent", PARENT.as_bytes()),
+        (b"tracestate", b"foo=1,dd=s:2;p:000000000000000a"),
+        (b"x-datadog-trace-id", b"5"),
+        (b"x-datadog-parent-id", b"6"),
+    ];
+    trace.extract(headers).unwrap();
+    let root = trace.start(None, b"root", 1).unwrap();
+    trace.start(Some(root), b"child", 1).unwrap();
+    let mut body = Vec::new();
+    trace.encode(0, &mut body);
+    let arena = Bump::new();
+    let (_, mut reader) = TraceReader::open(Format::V04, &body, &arena).unwrap();
+    let chunk = reader.next_chunk(&arena).unwrap().unwrap();
+    let link = &chunk.spans[0].links[0];
+    assert_eq!((link.trace_id_high, link.trace_id), (0x1234_5678_9012_3456, 0x7890_1234_5678_9012));
+    assert_eq!((link.span_id, link.flags), (0x1234_5678_9012_3456, 1 << 31 | 1));
+    assert_eq!(link.tracestate, "dd=s:2;p:000000000000000a,foo=1");
+    assert_eq!(link.attributes[..], [("reason", "terminated_context"), ("context_headers", "tracecontext")]);
+    assert_eq!((chunk.spans[0].links.len(), chunk.spans[1].links.len()), (1, 0));
 }
 
 #[test]

@@ -20,7 +20,8 @@ use crate::sample;
 /// its details as their common `system-tests` state them):
 ///
 /// - Datadog's headers come first. When there are none, or they are malformed, W3C's are the context.
-/// - When both are there and the trace ids differ, W3C's are not used.
+/// - When both are there and the trace ids differ, W3C's span is what a link of the root leads to, with the reason
+///   `terminated_context`, and nothing else of it is used.
 /// - When both are there and the trace ids agree, everything is Datadog's, except that other vendors' members of
 ///   `tracestate` are handed on, and what Datadog's headers do not say is taken from `dd`. When the parents differ,
 ///   somebody without Datadog's headers stood between: the parent is that of `traceparent`, and the last one that
@@ -60,10 +61,23 @@ pub(crate) struct Context {
     tracestate: String,
     /// Parts of the `dd` member that mean nothing here, between semicolons.
     unknown: String,
+    /// The span of a trace that is not continued here.
+    pub(crate) link: Option<Link>,
     /// `_dd.propagation_error`.
     pub(crate) error: Option<&'static str>,
     /// Headers that were not used because of what they hold.
     pub(crate) ignored: u32,
+}
+
+/// A span of another trace.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) trace_high: u64,
+    pub(crate) trace_low: u64,
+    pub(crate) span_id: u64,
+    pub(crate) is_sampled: bool,
+    /// All its members, ours first.
+    pub(crate) tracestate: String,
 }
 
 impl Context {
@@ -153,6 +167,7 @@ pub(crate) fn extract<'h>(
                 && (datadog.trace_high == w3c.trace_high || datadog.trace_high == 0);
             datadog.fill(context);
             if !agree {
+                context.link = Some(w3c.link());
                 return Source::Datadog;
             }
             w3c.add(context);

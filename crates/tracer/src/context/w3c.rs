@@ -1,7 +1,7 @@
 //! W3C's headers (<https://www.w3.org/TR/trace-context/>).
 
 use super::datadog::{ORIGIN_MAX_BYTES, PROPAGATED, PROPAGATED_TAGS_MAX_COUNT, fill_tag};
-use super::{Context, Once, hex64, is_decision_maker, is_hex, join, printable, priority};
+use super::{Context, Link, Once, hex64, is_decision_maker, is_hex, join, printable, priority};
 use crate::sample;
 
 /// Most bytes of a `traceparent`; what versions to come may append is within this.
@@ -34,6 +34,8 @@ pub(super) struct TraceContext<'h> {
 
 #[derive(Default)]
 struct State<'h> {
+    /// `dd`, when it is well-formed.
+    own: Option<&'h str>,
     /// All but `dd`, in the order received, each name once.
     foreign: Vec<(&'h str, &'h str)>,
     priority: Option<i32>,
@@ -121,8 +123,9 @@ impl<'h> State<'h> {
         }
         if own.is_some_and(|own| state.read_own(own).is_none()) {
             *ignored += 1;
-            state = Self { foreign: state.foreign, ..Self::default() };
+            return Some(Self { foreign: state.foreign, ..Self::default() });
         }
+        state.own = own;
         Some(state)
     }
 
@@ -210,6 +213,20 @@ impl TraceContext<'_> {
         self.fill_rest(context);
     }
 
+    /// What a link leads to.
+    pub(super) fn link(&self) -> Link {
+        let mut tracestate = String::new();
+        let own = self.state.own.map(|own| ("dd", own));
+        own.iter().chain(&self.state.foreign).for_each(|member| join_member(&mut tracestate, *member));
+        Link {
+            trace_high: self.trace_high,
+            trace_low: self.trace_low,
+            span_id: self.parent_id,
+            is_sampled: self.is_sampled,
+            tracestate,
+        }
+    }
+
     fn fill_origin(&self, context: &mut Context) {
         context.origin.extend(self.state.origin.unwrap_or_default().chars().map(unescaped));
     }
@@ -225,13 +242,15 @@ impl TraceContext<'_> {
     }
 
     fn fill_rest(&self, context: &mut Context) {
-        for (key, value) in &self.state.foreign {
-            join(&mut context.tracestate, ',', key);
-            context.tracestate.push('=');
-            context.tracestate.push_str(value);
-        }
+        self.state.foreign.iter().for_each(|member| join_member(&mut context.tracestate, *member));
         self.state.unknown.iter().for_each(|part| join(&mut context.unknown, ';', part));
     }
+}
+
+fn join_member(list: &mut String, (key, value): (&str, &str)) {
+    join(list, ',', key);
+    list.push('=');
+    list.push_str(value);
 }
 
 /// `=` cannot stand in a value.

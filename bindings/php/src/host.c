@@ -25,12 +25,13 @@ static lastlight *handle;
 static bool is_tried;
 static pid_t submitter; /* the process that used the handle, not only inherited it */
 
-/* What was logged already, by any process of the tree: shared memory that the workers inherit, so that the line which says how
- * the agent runs is there once and not once per worker. */
+/* What was logged already. Where workers are forked that is memory they share, so that the line which says how the agent runs
+ * is there once and not once per worker. */
 struct said {
 	_Atomic uint64_t hashes[SAID_MAX];
 };
-static struct said *said;
+static struct said said_here;
+static struct said *said = &said_here;
 
 /* The last messages of this process, for Lastlight\status(). */
 static char *kept[KEPT_MAX];
@@ -61,9 +62,6 @@ static bool is_prefork(void)
 /* Whether this process is the first to say it. When the table is full nothing more is said: a log is not for streams. */
 static bool is_new(const char *text, size_t length)
 {
-	if (!said) {
-		return true;
-	}
 	uint64_t hash = zend_hash_func(text, length);
 	for (unsigned i = 0; i < SAID_MAX; i++) {
 		uint64_t there = 0;
@@ -92,7 +90,7 @@ static void say(const char *text, uint32_t level)
 		return;
 	}
 	char line[2200];
-	snprintf(line, sizeof(line), "lastlight: %s", text);
+	snprintf(line, sizeof(line), "%s%s", strncmp(text, "lastlight", 9) ? "lastlight: " : "", text);
 	/* The log may be a connection that went away, which PHP answers with a jump. */
 	zend_try {
 		php_log_err_with_severity(line, priorities[level < 6 ? level : 5]);
@@ -173,7 +171,7 @@ void ll_host_startup(void)
 		return;
 	}
 	void *page = mmap(NULL, sizeof(struct said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	said = page == MAP_FAILED ? NULL : page;
+	said = page == MAP_FAILED ? &said_here : page;
 	open_handle(LASTLIGHT_LAZY);
 }
 
@@ -215,8 +213,8 @@ void ll_host_shutdown(void)
 		free(kept[i]);
 		kept[i] = NULL;
 	}
-	if (said) {
+	if (said != &said_here) {
 		munmap(said, sizeof(*said));
-		said = NULL;
+		said = &said_here;
 	}
 }

@@ -114,9 +114,10 @@ bool ll_setting_ddtrace_functions(void)
 	return is_true(either(LL_G(ddtrace_functions), NULL), false);
 }
 
+/* On the command line somebody waits for it. */
 uint32_t ll_setting_shutdown_timeout_ms(void)
 {
-	return whole(either(LL_G(shutdown_timeout_ms), "DD_TRACE_SHUTDOWN_TIMEOUT"), 5000, 600000);
+	return whole(either(LL_G(shutdown_timeout_ms), "DD_TRACE_SHUTDOWN_TIMEOUT"), ll_is_cli() ? 2000 : 5000, 600000);
 }
 
 uint32_t ll_setting_spans_max(void)

@@ -106,7 +106,7 @@ impl Service for AgentService {
             Err(reason) => return Answer::Refused(reason),
         };
         let headers = header_map(&submission.headers);
-        let hold = Arc::new(());
+        let hold = Arc::new(submission.settling);
         match self.local.submit(&uri, &headers, submission.payload, hold) {
             Ok(()) => Answer::Accepted,
             Err(why) => answer(&why),

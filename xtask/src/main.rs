@@ -1,8 +1,9 @@
-//! Chores. `cargo xtask tidy` keeps the house true; `settings` writes docs/settings.md, `header` the C library's header, and
-//! `abi` what its release promises.
+//! Chores. `cargo xtask tidy` keeps the house true; `settings` writes docs/settings.md, `header` the C library's header,
+//! `abi` what its release promises, `c-install` puts the library where programs look for it.
 
 mod capi;
 mod edges;
+mod install;
 mod losses;
 mod source;
 mod tidy;
@@ -39,8 +40,11 @@ fn main() -> ExitCode {
         Some("abi") => {
             done(capi::write_promises(&root, std::env::args().nth(2).as_deref() == Some("--anew")))
         }
+        Some("c-install") => done(install::install(&root, std::env::args().skip(2))),
         _ => {
-            eprintln!("usage: cargo xtask tidy|settings|header|abi [--anew]");
+            eprintln!(
+                "usage: cargo xtask tidy|settings|header|abi [--anew]|c-install --prefix DIR [--from DIR]"
+            );
             ExitCode::from(64)
         }
     }

@@ -3,23 +3,34 @@
 
 use crate::fork::spawn;
 use lastlight_channel::{
-    Answer, Client, ClientOptions, Flushing, Outgoing, Rendezvous, ServerOptions, Service, Serving,
+    Answer, Client, ClientOptions, Flushing, Outgoing, Rendezvous, ServerOptions, Service, Serving, Settling,
     Submission,
 };
 use nix::sys::signal::{Signal, kill};
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-struct Nothing;
+/// Of this kind submissions settle twenty at a time.
+const SETTLED_LATER: u16 = 2;
+
+#[derive(Default)]
+struct Nothing(Mutex<Vec<Settling>>);
 
 impl Service for Nothing {
     fn submit(&self, submission: Submission<'_>) -> Answer {
         black_box(submission.payload.len());
+        if submission.kind == SETTLED_LATER {
+            let mut held = self.0.lock().expect("not poisoned");
+            held.push(submission.settling);
+            if held.len() == 20 {
+                held.clear();
+            }
+        }
         Answer::Accepted
     }
 
@@ -47,7 +58,8 @@ pub(crate) fn run() {
     let rendezvous = Rendezvous::bind().expect("a name");
     let server = spawn(|| {
         let lock = rendezvous.try_serve().expect("nobody serves");
-        let _serving = Serving::start(lock, Arc::new(Nothing), ServerOptions::default()).expect("a thread");
+        let _serving =
+            Serving::start(lock, Arc::new(Nothing::default()), ServerOptions::default()).expect("a thread");
         rustix::event::poll(&mut [], None).ok();
     });
     let (mut ours, mut theirs) = UnixStream::pair().expect("sockets");
@@ -90,6 +102,10 @@ pub(crate) fn run() {
             client.submit(outgoing).expect("room");
             assert!(client.settle(WAIT_MAX));
         });
+        time(&format!("{name}: channel, the same and settled later"), count, || {
+            client.submit(Outgoing { kind: SETTLED_LATER, ..outgoing }).expect("room");
+            assert!(client.settle(WAIT_MAX));
+        });
         if length > 64 << 10 {
             time(&format!("{name}: channel in parts, submission and answer"), count, || {
                 parts.submit(outgoing).expect("room");
@@ -117,6 +133,7 @@ pub(crate) fn run() {
         let mut client = Client::new(Arc::clone(&rendezvous), options, None);
         assert!(client.ping(WAIT_MAX));
     }
+    println!("not kept for want of room: {}", client.counts().unretained);
     println!("connect, prove and ping: {:.1} us", began.elapsed().as_secs_f64() * 1e6 / f64::from(count));
     for process in [server, reader] {
         kill(process, Signal::SIGKILL).ok();

@@ -48,6 +48,8 @@ Usage:
                                      that is wrong with it; exits 0 or 78
   lastlight --help | --version
 
+`lastlight sidecar` is not for people: liblastlight starts it for the runtime that it is linked into.
+
 The agent is configured by environment variables, those of the Datadog agent (DD_API_KEY, DD_SITE,
 DD_APM_RECEIVER_PORT, DD_DOGSTATSD_PORT, ...) and a few of its own (LASTLIGHT_*); docs/settings.md
 lists them, and `lastlight check` shows what is in effect.
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         Some("dev") => dev::run(arguments),
         // Every word behind it is the command's, what looks like an option too.
         Some("run") => run::run(words.skip(1)),
+        // Before anything is opened: its descriptors are numbers.
+        Some("sidecar") => sidecar::process::main(Arc::new(Environment)),
         _ => usage(&lexopt::Error::UnexpectedArgument(command)),
     }
 }

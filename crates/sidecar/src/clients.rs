@@ -2,7 +2,7 @@
 
 use crate::fork::ProcessLocal;
 use crate::host::Hosting;
-use channel::{Client, ClientCounts, ClientOptions, Outgoing, Rendezvous};
+use channel::{Client, ClientCounts, ClientOptions, Outgoing, Promote, Rendezvous};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +45,15 @@ impl Clients {
     }
 
     fn client(&self) -> Client {
-        Client::new(Arc::clone(&self.rendezvous), ClientOptions::default(), None)
+        // Of an ancestor's clients nothing is dropped: they must not keep it.
+        let hosting = Arc::downgrade(&self.hosting);
+        let promote: Promote = Box::new(move |_| {
+            if let Some(hosting) = hosting.upgrade() {
+                hosting.promote();
+            }
+            Ok(())
+        });
+        Client::new(Arc::clone(&self.rendezvous), ClientOptions::default(), Some(promote))
     }
 
     /// Works with the client that submits; `None` once it was closed.

@@ -5,9 +5,10 @@
 //! and begins with its own.
 
 use std::fmt;
+use std::panic::catch_unwind;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Forks that handlers saw, along the line of this process's ancestors. With the number of the process it tells a process
 /// from an ancestor that is gone and whose number it got.
@@ -100,6 +101,33 @@ impl<T> ProcessLocal<T> {
         }
     }
 
+    /// This process's value, if it has one, without waiting for anybody.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        let identity = Identity::now();
+        let mut at = *self.newest.get_mut();
+        loop {
+            #[expect(unsafe_code, reason = "the list is of pointers")]
+            // SAFETY: as in `find`, and nobody else has the list while it is borrowed so.
+            let slot = unsafe { at.as_mut() }?;
+            if slot.identity == identity {
+                return Some(slot.value.get_mut().unwrap_or_else(PoisonError::into_inner));
+            }
+            at = slot.older;
+        }
+    }
+
+    /// A copy of the value of the nearest ancestor that had one; `None` where a thread of it was just at it.
+    fn inherited(&self) -> Option<T>
+    where
+        T: Clone,
+    {
+        #[expect(unsafe_code, reason = "the list is of pointers")]
+        // SAFETY: as in `find`.
+        let slot = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
+        // What a fork finds unlocked is whole: of what other threads wrote it leaves out the end alone.
+        slot.value.try_lock().ok().map(|value| value.clone())
+    }
+
     /// Works with this process's value. Waits for other threads of it that do.
     pub(crate) fn with<R>(&self, make: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
         // A panic over it is contained further up, and values here are good after each of their calls.
@@ -127,6 +155,53 @@ impl<T> Drop for ProcessLocal<T> {
             }
         }
     }
+}
+
+/// What is to be done before this process forks, on the thread that does.
+pub(crate) trait BeforeFork: Send + Sync {
+    /// In bounded time, and without a lock that another thread holds for longer.
+    fn before_fork(&self);
+}
+
+type Handles = Vec<Weak<dyn BeforeFork>>;
+
+/// Those that are open. A child inherits its parent's.
+static HANDLES: ProcessLocal<Handles> = ProcessLocal::new();
+/// The handlers are there: once for all processes of the tree, as they are inherited too. Unloading the library takes them
+/// away, as they are registered as the library's.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// From now on `handle` is told of each fork, as long as it lives. Where handlers cannot be had it is not.
+pub(crate) fn watch(handle: Weak<dyn BeforeFork>) {
+    with_handles(|handles| {
+        handles.retain(|handle| handle.strong_count() > 0);
+        handles.push(handle);
+    });
+    if !INSTALLED.swap(true, Ordering::Relaxed) {
+        #[expect(unsafe_code, reason = "there is no safe call that asks to be told of forks")]
+        // SAFETY: both handlers are functions of this library, which unwind over nobody.
+        let result = unsafe { nix::libc::pthread_atfork(Some(prepare), None, Some(child)) };
+        INSTALLED.store(result == 0, Ordering::Relaxed);
+    }
+}
+
+fn with_handles<R>(work: impl FnOnce(&mut Handles) -> R) -> R {
+    HANDLES.with(|| HANDLES.inherited().unwrap_or_default(), work)
+}
+
+/// In the process that forks, before it does. No lock is held over the fork.
+extern "C" fn prepare() {
+    // What panicked has said so already.
+    catch_unwind(|| {
+        let handles = with_handles(|handles| handles.clone());
+        handles.iter().filter_map(Weak::upgrade).for_each(|handle: Arc<dyn BeforeFork>| handle.before_fork());
+    })
+    .ok();
+}
+
+/// In the child, where nothing may be done but this.
+extern "C" fn child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
 #[cfg(test)]

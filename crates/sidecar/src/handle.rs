@@ -1,12 +1,13 @@
 //! The handle that a language runtime holds.
 
 use crate::clients::Clients;
+use crate::fork;
 use crate::host::Hosting;
 use crate::message::{self, Message};
 use crate::options::{InUse, Kind, OpenError, Options};
 use channel::{ClientCounts, Outgoing, Rendezvous};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Why a payload was not taken. It is the caller's; unless the handle was closed, it is counted in [`Sidecar::counts`].
@@ -59,6 +60,8 @@ impl Sidecar {
         let lazy = options.lazy;
         let rendezvous = Rendezvous::bind().map_err(OpenError::Bind)?;
         let hosting = Arc::new(Hosting::new(Arc::clone(&rendezvous), options));
+        let watching: Weak<Hosting> = Arc::downgrade(&hosting);
+        fork::watch(watching);
         let clients = Clients::new(rendezvous, Arc::clone(&hosting));
         let sidecar = Arc::new(Self { hosting, clients });
         if !lazy {
@@ -136,6 +139,7 @@ impl Sidecar {
     /// The oldest message that was not read: what would be a log line, of all handles of this process.
     #[must_use]
     pub fn next_message(&self) -> Option<Message> {
+        self.hosting.look();
         message::next()
     }
 

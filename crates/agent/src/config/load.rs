@@ -80,7 +80,14 @@ pub(super) fn read(strings: &dyn Strings, face: Face, probe: &Probe) -> (Config,
         warnings: Vec::new(),
         said: Vec::new(),
     };
-    for setting in [&table::DD_AZURE_RESOURCE_GROUP, &table::DD_AZURE_SUBSCRIPTION_ID] {
+    for setting in [
+        // Read by `platform`, and by who hosts the sidecar.
+        &table::DD_AZURE_RESOURCE_GROUP,
+        &table::DD_AZURE_SUBSCRIPTION_ID,
+        &table::DD_TRACE_SIDECAR_CONNECTION_MODE,
+        &table::LASTLIGHT_BINARY,
+        &table::LASTLIGHT_SIDECAR_LOG,
+    ] {
         reader.text(setting);
     }
     if config.receiver.body_max_bytes >= config.memory_bytes {

@@ -220,6 +220,11 @@ settings! {
         LASTLIGHT_STRICT_EXIT: SWITCH, "false", "Exit with 75 when a stop had to drop something.", "";
         LASTLIGHT_EXIT_WITH_PARENT: SWITCH, "", "Drain and exit when the parent process is gone. On when `DD_SERVERLESS_COMPAT_VERSION` is set: a compat layer starts us.", "";
     }
+    "Sidecar" {
+        DD_TRACE_SIDECAR_CONNECTION_MODE: Text, "auto", "Where liblastlight runs the agent: in a `subprocess`, on a `thread` of the program, or `auto`: a subprocess where one can be had. Another word means auto, with a message.", "";
+        LASTLIGHT_BINARY: Text, "", "The program of the subprocess. Not set: `lastlight` beside the library, else in `PATH`.", "";
+        LASTLIGHT_SIDECAR_LOG: Text, "", "File that the subprocess appends to what it says; nothing is said otherwise. On a thread it is the program's to say.", "";
+    }
     "Platform" {
         DD_SERVERLESS_COMPAT_VERSION: Text, "", "Version of the compat layer that started us; tag `_dd.serverless_compat_version`.", "m";
         DD_AZURE_RESOURCE_GROUP: Text, "", "Azure resource group, for tags. Flex Consumption does not tell it otherwise.", "m i";

@@ -1,0 +1,233 @@
+//! A table of descriptors of the server's thread alone.
+//!
+//! Descriptors are numbers in a table that all threads of a process share, and that each child of the process gets a copy of.
+//! With a table of its own the agent's sockets are in none of the host's children, a host that closes what it does not
+//! know does not close them, the serving lock (a record lock, which belongs to a table) goes with no descriptor that the
+//! host closes, and the host may have all the numbers that its limit allows. The price: no other thread may use a number
+//! of this one.
+
+use nix::libc;
+use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, socket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+/// Where the control socket of a subprocess is.
+const CONTROL: RawFd = 3;
+const STANDARD_COUNT: RawFd = 3;
+
+/// Whose table the server's thread has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Table {
+    /// Its own: what it was given is to be closed in the host's.
+    Own,
+    /// The host's, where the kernel is old or a filter forbids another.
+    Shared,
+}
+
+/// A descriptor on its way to a thread that will have a table of its own: one number, of two tables later.
+#[derive(Debug)]
+pub(crate) struct Given(RawFd);
+
+impl Given {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self(fd.into_raw_fd())
+    }
+
+    /// The number, which stays with who gives.
+    pub(crate) fn number(&self) -> RawFd {
+        self.0
+    }
+
+    /// Taken by the thread.
+    pub(crate) fn take(self) -> OwnedFd {
+        let fd = own(self.0);
+        std::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        // There was no thread.
+        drop(own(self.0));
+    }
+}
+
+/// A number of this table becomes ours to close.
+#[expect(unsafe_code, reason = "the number is of two tables, which no type says")]
+fn own(number: RawFd) -> OwnedFd {
+    // SAFETY: callers give numbers that they had of an `OwnedFd` which was forgotten, or of a table that was copied, where
+    // nobody else owns them.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// Closes the host's copies of what a thread has in a table of its own.
+pub(crate) fn close_copies(numbers: [RawFd; 2]) {
+    numbers.into_iter().for_each(|number| drop(own(number)));
+}
+
+/// Takes a table of its own for the calling thread, with nothing in it but `keep`. The standard streams lead nowhere there: who
+/// waits for the end of the host's output would wait for us.
+pub(crate) fn take_table(keep: [RawFd; 2]) -> Table {
+    let (low, high) = (keep[0].min(keep[1]), keep[0].max(keep[1]));
+    // The kernel does not even copy what is to be closed.
+    if close_range(high + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE).is_err()
+        && nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).is_err()
+    {
+        return Table::Shared;
+    }
+    for (first, last) in [(STANDARD_COUNT, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
+        if first <= last && close_range(first, last, 0).is_err() {
+            close_listed(keep);
+            break;
+        }
+    }
+    silence(keep);
+    Table::Own
+}
+
+/// Closes what the thread's table is said to hold.
+fn close_listed(keep: [RawFd; 2]) {
+    let Ok(listed) = std::fs::read_dir("/proc/thread-self/fd") else { return };
+    let numbers: Vec<RawFd> =
+        listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number >= STANDARD_COUNT && !keep.contains(number)) {
+        close(number);
+    }
+}
+
+/// The standard streams of this table, wherever they led. One that is kept is not touched: a host without standard
+/// streams may have given us their numbers.
+fn silence(keep: [RawFd; 2]) {
+    let nowhere = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        // Where there are no devices: it is nobody's, and what is written to it is an error.
+        .or_else(|_| socket(AddressFamily::UNIX, SocketType::DGRAM, None));
+    let Ok(nowhere) = nowhere else { return };
+    for number in (0..STANDARD_COUNT).filter(|number| !keep.contains(number)) {
+        if nowhere.as_raw_fd() != number {
+            put(nowhere.as_fd(), number);
+        }
+    }
+    if nowhere.as_raw_fd() < STANDARD_COUNT {
+        std::mem::forget(nowhere);
+    }
+}
+
+#[expect(unsafe_code, reason = "there is no safe call that closes by number")]
+fn close_range(first: RawFd, last: RawFd, flags: libc::c_uint) -> Result<(), Errno> {
+    // SAFETY: the numbers are of the calling thread's own table (with `CLOSE_RANGE_UNSHARE` they become so first), in which
+    // nobody owns any but those that are kept.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    if result == 0 { Ok(()) } else { Err(Errno::NOSYS) }
+}
+
+#[expect(unsafe_code, reason = "there is no safe call that closes by number")]
+fn close(number: RawFd) {
+    // SAFETY: as in `close_range`. That the one of the listing itself is closed already is no harm.
+    unsafe { libc::close(number) };
+}
+
+#[expect(unsafe_code, reason = "there is no safe call that replaces by number")]
+fn put(fd: BorrowedFd<'_>, number: RawFd) {
+    // SAFETY: as in `close_range`: what is replaced is a standard stream of the thread's own table.
+    unsafe { libc::dup2(fd.as_raw_fd(), number) };
+}
+
+/// The control socket that a subprocess was started with, if it was: to be asked for once, before anything is opened.
+pub(crate) fn inherited_control() -> Option<OwnedFd> {
+    #[expect(unsafe_code, reason = "a number that another program passed on")]
+    // SAFETY: a number that is none is an error of the calls below, and borrowed for those alone.
+    let control = unsafe { BorrowedFd::borrow_raw(CONTROL) };
+    fstat(control).ok()?;
+    let kind = rustix::net::sockopt::socket_type(control).ok()?;
+    (kind == SocketType::SEQPACKET).then(|| own(CONTROL))
+}
+
+/// A descriptor that is used and closed only as long as its number is still ours: a host may close what is not its own, and have
+/// the number for something else.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    fd: Option<OwnedFd>,
+    identity: Option<(u64, u64)>,
+}
+
+impl Watched {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        let identity = identity(fd.as_fd());
+        Self { fd: Some(fd), identity }
+    }
+
+    pub(crate) fn get(&self) -> Option<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).filter(|fd| identity(*fd) == self.identity)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.get().is_none() {
+            // Somebody else's now, or nobody's.
+            std::mem::forget(self.fd.take());
+        }
+    }
+}
+
+/// Device and number of a file.
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
+    fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    fn count() -> usize {
+        std::fs::read_dir("/proc/thread-self/fd").unwrap().count() - 1
+    }
+
+    #[test]
+    fn a_table_of_ones_own_holds_what_was_kept_and_closes_nothing_of_the_hosts() {
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let others = [std::io::pipe().unwrap(), std::io::pipe().unwrap()];
+        let (mut end, last) = std::io::pipe().unwrap();
+        let (kept, more) = (writer.try_clone().unwrap(), reader.try_clone().unwrap());
+        let numbers = [kept.as_raw_fd(), more.as_raw_fd()];
+        let given = [Given::new(kept.into()), Given::new(more.into())];
+        let thread = std::thread::spawn(move || {
+            let table = take_table(numbers);
+            let held = count();
+            let [kept, more] = given.map(Given::take);
+            std::fs::File::from(kept).write_all(b"x").unwrap();
+            drop(more);
+            // Led nowhere, and not to who ran the tests.
+            let standard = std::fs::read_link("/proc/thread-self/fd/1").unwrap();
+            (table, held, standard, count())
+        });
+        let (table, held, standard, after) = thread.join().unwrap();
+        assert_eq!((table, held, after), (Table::Own, 5, 3));
+        assert_eq!(standard.to_str(), Some("/dev/null"));
+        let mut byte = [0];
+        reader.read_exact(&mut byte).unwrap();
+        close_copies(numbers);
+        writer.write_all(b"y").unwrap();
+        reader.read_exact(&mut byte).unwrap();
+        // Ends as the host ends it: nobody else holds it.
+        drop(last);
+        assert_eq!(end.read(&mut byte).unwrap(), 0);
+        drop(others);
+    }
+
+    #[test]
+    fn a_number_that_is_somebody_elses_by_now_is_neither_used_nor_closed() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let watched = Watched::new(reader.into());
+        assert!(watched.get().is_some());
+        let number = watched.get().unwrap().as_raw_fd();
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        put(file.as_fd(), number);
+        assert!(watched.get().is_none());
+        drop(watched);
+        assert!(identity(own(number).as_fd()).is_some(), "still open");
+    }
+}

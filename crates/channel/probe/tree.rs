@@ -319,18 +319,35 @@ pub(crate) fn relay(arguments: &[&str]) {
 
 /// `keep LOG CLIENTS EACH BYTES ENDING`: a server that settles little, as the number of each key says, and another one that waits
 /// to serve. When clients have been answered and told what has settled, each forks a child that goes on with a copy of its
-/// client, and the first server is killed, or stopped, as `ENDING` says. The second server settles at once.
+/// client, and the first server is stopped, or killed, or killed and survived by a child of it that has all its descriptors, as
+/// `ENDING` says: `stopped`, `killed`, `survived`. In the last case the clients say nothing more, and close. The second server
+/// settles at once.
 pub(crate) fn keep(arguments: &[&str]) {
     let [log, clients, each, bytes, ending] = arguments else { panic!("five arguments") };
     let number = |text: &str| text.parse::<usize>().expect("a number");
     let (clients, each, bytes) = (number(clients), number(each), number(bytes));
     let kept = (0..each).filter(|number| Fate::of(&number.to_string()) == Fate::Never).count() as u64;
     let rendezvous = Rendezvous::bind().expect("a name");
+    let survived = *ending == "survived";
     let (mut stop_first, mut over) = (Gate::new(), Gate::new());
+    let (mut fork_child, mut forked) = (Gate::new(), Gate::new());
     let (mut sent, mut ask, mut told, mut ended) = (Gate::new(), Gate::new(), Gate::new(), Gate::new());
     let first = spawn(|| {
         let serving = start(&rendezvous, Log::holding(log));
+        fork_child.wait();
+        let mut serving = Some(serving);
+        if survived {
+            // It ends with the others' descriptor of the gate, not with its parent.
+            spawn(|| {
+                std::mem::forget(serving.take());
+                forked.tell();
+                over.wait();
+            });
+        } else {
+            forked.tell();
+        }
         stop_first.wait();
+        let serving = serving.take().expect("ours");
         assert!(serving.stop(Instant::now() + WAIT_MAX).is_some_and(|stopped| stopped.in_time));
     });
     while rendezvous.server() == ServedBy::Nobody {
@@ -369,8 +386,10 @@ pub(crate) fn keep(arguments: &[&str]) {
                 told.tell();
                 ended.wait();
                 let mut own = own.take().expect("ours");
-                send(&mut own, &format!("{index}.{}", each + 1), bytes);
-                assert!(own.flush(WAIT_MAX));
+                if !survived {
+                    send(&mut own, &format!("{index}.{}", each + 1), bytes);
+                    assert!(own.flush(WAIT_MAX));
+                }
                 say_counts("client", own.close(WAIT_MAX));
             })
         })
@@ -378,16 +397,18 @@ pub(crate) fn keep(arguments: &[&str]) {
     (0..clients).for_each(|_| sent.wait());
     (0..clients).for_each(|_| ask.tell());
     (0..clients).for_each(|_| told.wait());
-    if *ending == "killed" {
-        kill(first, Signal::SIGKILL).expect("the server lives");
-    } else {
+    fork_child.tell();
+    forked.wait();
+    if *ending == "stopped" {
         stop_first.tell();
+    } else {
+        kill(first, Signal::SIGKILL).expect("the server lives");
     }
     ended_well(first);
     say(&format!("first {first}"));
     (0..clients).for_each(|_| ended.tell());
     assert!(senders.into_iter().all(ended_well), "a client failed");
-    over.tell();
+    (0..2).for_each(|_| over.tell());
     assert!(ended_well(second), "the second server failed");
 }
 

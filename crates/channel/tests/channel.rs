@@ -7,6 +7,7 @@ mod support;
 
 use lastlight_channel as sidecar;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use sidecar::frame::{Carried, INLINE_MAX_BYTES, Message, PAYLOAD_MAX_BYTES, PROTOCOL};
 use sidecar::{
     Answer, Client, ClientOptions, Headers, NotTaken, Outgoing, Reason, Rendezvous, Server, ServerOptions,
@@ -459,6 +460,14 @@ fn is_readable(server: &Server) -> bool {
     poll(&mut [PollFd::new(server, PollFlags::IN)], Some(&now)) == Ok(1)
 }
 
+/// The descriptors that the kernel looks at for it.
+fn registered(server: &Server) -> Vec<i32> {
+    let info = format!("/proc/self/fdinfo/{}", server.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(info).unwrap();
+    let numbers = text.lines().filter_map(|line| line.strip_prefix("tfd:"));
+    numbers.map(|rest| rest.split_ascii_whitespace().next().unwrap().parse().unwrap()).collect()
+}
+
 /// Turns until nothing is to be done now.
 fn turns(server: &mut Server) -> Option<Instant> {
     let end = soon();
@@ -505,12 +514,16 @@ fn a_server_is_driven_by_its_descriptor_and_waits_for_nothing() {
     flushing.done(true);
     assert!(is_readable(&server));
     assert_eq!(turns(&mut server), None);
-    // Who leaves is forgotten, by the kernel too.
+    // Who leaves is forgotten, by the kernel too, even where a child has copies of its descriptors, which stay open.
+    let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let copy = |number: &i32| pidfd_getfd(&ourselves, *number, PidfdGetfdFlags::empty()).unwrap();
+    let copies: Vec<_> = registered(&server).iter().map(copy).collect();
+    assert_eq!(copies.len(), 40 + 2);
     clients.truncate(5);
     turns(&mut server);
-    let info = format!("/proc/self/fdinfo/{}", server.as_fd().as_raw_fd());
-    let registered = std::fs::read_to_string(info).unwrap();
-    assert_eq!(registered.lines().filter(|line| line.starts_with("tfd:")).count(), 5 + 2, "{registered}");
+    assert_eq!(registered(&server).len(), 5 + 2);
+    // But for that of the listener, which would cost the lock if it were closed here.
+    std::mem::forget(copies);
     clients[0].submit(outgoing(b"last")).unwrap();
     let stopped = server.stop(soon());
     assert_eq!((stopped.in_time, stopped.counts.accepted), (true, 41));
@@ -608,4 +621,23 @@ fn l145_reconnecting_pauses_longer_and_longer() {
     assert!(starts.load(Ordering::Relaxed) <= tries as usize + 1);
     assert!(matches!(client.last_trouble(), Some(Trouble::NoServer | Trouble::System(_))));
     assert_eq!(client.counts().submitted, 64);
+}
+
+#[test]
+fn l145_servers_are_started_with_pauses_while_none_is_of_use() {
+    let rendezvous = Rendezvous::bind().unwrap();
+    let starts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&starts);
+    // It says that it started one, and nobody serves.
+    let promote = move |_: &Arc<Rendezvous>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    let options = ClientOptions { backoff_first: Duration::from_secs(1), ..ClientOptions::default() };
+    let mut client = Client::new(rendezvous, options, Some(Box::new(promote)));
+    // Nobody answers, which is looked at ten times a second.
+    assert!(!client.connect(Duration::from_millis(900)));
+    let starts = starts.load(Ordering::Relaxed);
+    assert!((1..=2).contains(&starts), "{starts} starts");
+    assert_eq!(client.counts().promoted, starts as u64);
 }

@@ -41,6 +41,7 @@ static PHP_GSHUTDOWN_FUNCTION(lastlight)
 {
 	lastlight_trace_free(lastlight_globals->trace);
 	free(lastlight_globals->spans);
+	free(lastlight_globals->at_fork);
 	free(lastlight_globals->inherited);
 	smart_str_free_ex(&lastlight_globals->metrics, 1);
 	smart_str_free_ex(&lastlight_globals->logs, 1);

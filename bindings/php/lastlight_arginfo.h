@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Arguments and types of lastlight.stub.php, written by hand: gen_stub.php needs a parser from the net. tests/stubs.phpt compares
- * the two.
+ * Arguments and types of stubs/lastlight.php, written by hand: PHP's generator needs a parser from the net, and phpize's Makefile
+ * would call it where it found a stub by its name beside this file. tests/stubs.phpt compares the two.
  */
 
 #ifndef LASTLIGHT_ARGINFO_H

@@ -46,7 +46,7 @@ typedef struct ll_span {
 } ll_span;
 
 ZEND_BEGIN_MODULE_GLOBALS(lastlight)
-	/* INI, as written; empty is "not set". Read through settings.c, which knows the environment's names. */
+	/* INI, as written; NULL and, but for switches, empty are "not set". Read through settings.c, which knows the environment's names. */
 	char *enabled;
 	char *connection_mode;
 	char *binary;
@@ -81,7 +81,8 @@ ZEND_BEGIN_MODULE_GLOBALS(lastlight)
 	uint32_t spans_len;
 	uint32_t spans_capacity;
 	uint32_t active;
-	char *inherited; /* context for the traces of a forked child: lines as lastlight_trace_inject writes */
+	char *at_fork;   /* context of the span that was active at the last fork: lines as lastlight_trace_inject writes */
+	char *inherited; /* the same in the child, for each of its traces */
 
 	smart_str metrics; /* persistent, like `logs` */
 	uint64_t metrics_since_ns;

@@ -129,9 +129,6 @@ static void describe_cli(uint32_t root)
 	if (script && *script) {
 		zend_string *name = php_basename(script, strlen(script), NULL, 0);
 		lastlight_span_set_resource(LL_G(trace), root, LL_ZSTR(name));
-		if (!ll_setting_service().data) {
-			lastlight_span_set_service(LL_G(trace), root, LL_ZSTR(name));
-		}
 		zend_string_release(name);
 	}
 }

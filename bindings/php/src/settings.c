@@ -21,7 +21,7 @@ static ZEND_INI_DISP(ll_display_secret)
 }
 
 #define LL_INI(name, where, field) \
-	STD_PHP_INI_ENTRY("lastlight." name, "", where, OnUpdateString, field, zend_lastlight_globals, lastlight_globals)
+	STD_PHP_INI_ENTRY("lastlight." name, NULL, where, OnUpdateString, field, zend_lastlight_globals, lastlight_globals)
 
 PHP_INI_BEGIN()
 	/* Read by each request. */
@@ -37,7 +37,7 @@ PHP_INI_BEGIN()
 	/* Read when the agent is opened. */
 	LL_INI("sidecar_connection_mode", PHP_INI_SYSTEM, connection_mode)
 	LL_INI("binary", PHP_INI_SYSTEM, binary)
-	STD_PHP_INI_ENTRY_EX("lastlight.api_key", "", PHP_INI_SYSTEM, OnUpdateString, api_key, zend_lastlight_globals,
+	STD_PHP_INI_ENTRY_EX("lastlight.api_key", NULL, PHP_INI_SYSTEM, OnUpdateString, api_key, zend_lastlight_globals,
 		lastlight_globals, ll_display_secret)
 	LL_INI("site", PHP_INI_SYSTEM, site)
 	LL_INI("dd_url", PHP_INI_SYSTEM, dd_url)
@@ -50,9 +50,49 @@ PHP_INI_BEGIN()
 	LL_INI("ddtrace_functions", PHP_INI_SYSTEM, ddtrace_functions)
 PHP_INI_END()
 
+/* What the environment of a server said when it started: FPM takes it from its workers (`clear_env`), and what the master was
+ * told counts for them. What a pool sets counts more. */
+#define REMEMBERED_MAX 24
+static struct {
+	const char *name;
+	char *value; /* NULL: not set */
+} remembered[REMEMBERED_MAX];
+static const char *const names[] = {"DD_TRACE_ENABLED", "DD_TRACE_SHUTDOWN_TIMEOUT", "DD_TRACE_SPANS_LIMIT", "DD_TRACE_SAMPLE_RATE",
+	"DD_TRACE_LOG_LEVEL", "DD_SERVICE", "DD_ENV", "DD_VERSION", "DD_HOSTNAME", "DD_TRACE_HTTP_URL_QUERY_PARAM_ALLOWED",
+	"DD_TRACE_RESOURCE_URI_MAPPING_INCOMING"};
+#define NAMES_COUNT (sizeof(names) / sizeof(names[0]))
+_Static_assert(NAMES_COUNT <= REMEMBERED_MAX, "room for all of them");
+
+static void remember(void)
+{
+	for (size_t i = 0; i < NAMES_COUNT; i++) {
+		const char *value = getenv(names[i]);
+		free(remembered[i].value);
+		remembered[i].name = names[i];
+		remembered[i].value = value && *value ? strdup(value) : NULL;
+	}
+}
+
+static const char *variable_of(const char *name)
+{
+	const char *value = getenv(name);
+	if (value) {
+		return value;
+	}
+	for (size_t i = 0; i < NAMES_COUNT; i++) {
+		if (remembered[i].name && !strcmp(remembered[i].name, name)) {
+			return remembered[i].value;
+		}
+	}
+	return NULL;
+}
+
 void ll_settings_startup(int module_number)
 {
 	zend_register_ini_entries(ini_entries, module_number);
+	if (!ll_is_cli()) {
+		remember();
+	}
 }
 
 /* The first that says something, NULL when none does. An empty variable says nothing, as an empty INI value. */
@@ -61,7 +101,7 @@ static const char *either(const char *ini, const char *variable)
 	if (ini && *ini) {
 		return ini;
 	}
-	const char *value = variable ? getenv(variable) : NULL;
+	const char *value = variable ? variable_of(variable) : NULL;
 	return value && *value ? value : NULL;
 }
 
@@ -71,8 +111,10 @@ static lastlight_str text(const char *ini, const char *variable)
 	return value ? ll_bytes(value, strlen(value)) : LL_NONE;
 }
 
-static bool is_true(const char *value, bool fallback)
+/* A switch: what php.ini reads as `off` comes as an empty text, which is something else than no setting. */
+static bool is_on(const char *ini, const char *variable, bool fallback)
 {
+	const char *value = ini && !*ini ? "off" : either(ini, variable);
 	if (!value) {
 		return fallback;
 	}
@@ -101,17 +143,17 @@ static uint32_t whole(const char *value, uint32_t fallback, uint32_t most)
 
 bool ll_setting_enabled(void)
 {
-	return is_true(either(LL_G(enabled), "DD_TRACE_ENABLED"), true);
+	return is_on(LL_G(enabled), "DD_TRACE_ENABLED", true);
 }
 
 bool ll_setting_trace_cli(void)
 {
-	return is_true(either(LL_G(trace_cli), "DD_TRACE_CLI_ENABLED"), false);
+	return is_on(LL_G(trace_cli), "DD_TRACE_CLI_ENABLED", false);
 }
 
 bool ll_setting_ddtrace_functions(void)
 {
-	return is_true(either(LL_G(ddtrace_functions), NULL), false);
+	return is_on(LL_G(ddtrace_functions), NULL, false);
 }
 
 /* On the command line somebody waits for it. */
@@ -138,7 +180,8 @@ double ll_setting_sample_rate(bool *is_set)
 /* Notes about how the agent was started are for servers; on a terminal they would be in the way. */
 lastlight_level ll_setting_log_level(void)
 {
-	const char *value = either(LL_G(log_level), "DD_TRACE_LOG_LEVEL");
+	const char *ini = LL_G(log_level);
+	const char *value = ini && !*ini ? "off" : either(ini, "DD_TRACE_LOG_LEVEL");
 	if (!value) {
 		return ll_is_cli() ? LASTLIGHT_LEVEL_WARN : LASTLIGHT_LEVEL_INFO;
 	}

@@ -8,10 +8,13 @@
 
 #include "php_lastlight.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "SAPI.h"
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -101,6 +104,14 @@ static void add_pair(lastlight_str name, lastlight_str value, void *with)
 	}
 }
 
+/* In the parent before each fork, as a trace is empty in a child. */
+static void before_fork(void)
+{
+	free(LL_G(at_fork));
+	uint32_t active = LL_G(trace) ? ll_span_active() : LASTLIGHT_NO_SPAN;
+	LL_G(at_fork) = active == LASTLIGHT_NO_SPAN ? NULL : context_of(active);
+}
+
 /* A child of pcntl_fork() has a copy of the parent's spans and of what it buffered. They are the parent's to send. What the
  * child starts is the child of the span that was active at the fork. */
 void ll_check_process(void)
@@ -116,14 +127,32 @@ void ll_check_process(void)
 	smart_str_free_ex(&LL_G(logs), 1);
 	LL_G(logs_count) = 0;
 	LL_G(spans_dropped) = LL_G(tags_dropped) = LL_G(traces_dropped) = LL_G(metrics_dropped) = LL_G(logs_dropped) = 0;
-	if (LL_G(trace)) {
-		char *context = LL_G(active) == LASTLIGHT_NO_SPAN ? NULL : context_of(LL_G(active));
-		if (context) {
-			free(LL_G(inherited));
-			LL_G(inherited) = context;
-		}
-		ll_trace_discard();
+	if (LL_G(at_fork)) {
+		free(LL_G(inherited));
+		LL_G(inherited) = LL_G(at_fork);
+		LL_G(at_fork) = NULL;
 	}
+	ll_trace_discard();
+}
+
+/* As Datadog's tracer has it: on the command line the script's name, where the code came from a file. */
+static lastlight_str default_service(void)
+{
+	if (!ll_is_cli()) {
+		return LL_LIT("web.request");
+	}
+	const char *script = SG(request_info).path_translated;
+	if (!script || !*script) {
+		return LL_LIT("cli.command");
+	}
+	const char *slash = strrchr(script, '/');
+	script = slash && slash[1] ? slash + 1 : script;
+	return ll_bytes(script, strlen(script));
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(before_fork, NULL, NULL);
 }
 
 bool ll_trace_ensure(void)
@@ -132,6 +161,8 @@ bool ll_trace_ensure(void)
 	if (LL_G(trace)) {
 		return true;
 	}
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, watch_forks);
 	bool has_rate = false;
 	lastlight_trace_options options = {.size = sizeof(options)};
 	options.sample_rate = ll_setting_sample_rate(&has_rate);
@@ -143,7 +174,7 @@ bool ll_trace_ensure(void)
 	options.hostname = LL_NONE;
 	options.language = LL_LIT("php");
 	if (!options.service.data) {
-		options.service = ll_is_cli() ? LL_LIT("cli.command") : LL_LIT("web.request");
+		options.service = default_service();
 	}
 	reset();
 	if (lastlight_trace_new(&options, &LL_G(trace)) != LASTLIGHT_OK) {

@@ -56,7 +56,7 @@ class TraceOptions(Structure):
 
 COUNTS = (
     "submitted accepted refused lost waiting no_room not_taken no_room_answers resent in_parts connected disconnected "
-    "squatted promoted"
+    "squatted promoted taken_back retained unretained"
 ).split()
 
 

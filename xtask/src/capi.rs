@@ -42,7 +42,7 @@ fn comments(text: &str) -> String {
     let mut out = String::new();
     while let Some(line) = lines.next() {
         let indent = &line[..line.len() - line.trim_start().len()];
-        if line.trim() != "/*" || !lines.peek().is_some_and(|line| line.trim() != "*/") {
+        if line.trim() != "/*" || lines.peek().is_none_or(|line| line.trim() == "*/") {
             writeln!(out, "{line}").ok();
             continue;
         }

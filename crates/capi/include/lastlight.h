@@ -181,8 +181,15 @@ typedef struct lastlight_counts_t {
   uint64_t disconnected;
   /* Whoever had the name was not the server. */
   uint64_t squatted;
-  /* This process became the server, or started one. */
+  /* Servers that this process had started, as nobody served. */
   uint64_t promoted;
+  /* Accepted by a server that died before they had reached the backend, and sent again. No longer among `accepted`. */
+  uint64_t taken_back;
+  /* Of `accepted`, those of which a copy is kept, as they have not reached the backend; at the close, those of which one was.
+   */
+  uint64_t retained;
+  /* Of `accepted`, those of which no copy was kept though they had not, for want of room for copies. */
+  uint64_t unretained;
 } lastlight_counts_t;
 
 /* What a trace starts from. Zeros are the defaults. */
@@ -234,8 +241,8 @@ enum lastlight_result lastlight_open(const struct lastlight_options *options,
  */
 enum lastlight_result lastlight_ensure(struct lastlight *handle);
 
-/* Submits a payload of a `lastlight_kind`, at most 64 MiB, with the headers that a request with it would have (names without
- * case; all may be left out).
+/* Submits a payload of a `lastlight_kind`, at most 50 MiB, with the headers that a request with it would have (names without
+ * case, 32 of them and 8 KiB at most; all may be left out).
  *
  * Ownership: sent or copied before it returns. Threads: any. Fork: any process of the tree; what a process submitted is its
  * own, so a parent's is neither lost nor doubled by its child. Time: never waits; some system calls and at most one copy.
@@ -491,8 +498,8 @@ enum lastlight_result lastlight_open(const struct lastlight_options *options,
  */
 enum lastlight_result lastlight_ensure(struct lastlight *handle);
 
-/* Submits a payload of a `lastlight_kind`, at most 64 MiB, with the headers that a request with it would have (names without
- * case; all may be left out).
+/* Submits a payload of a `lastlight_kind`, at most 50 MiB, with the headers that a request with it would have (names without
+ * case, 32 of them and 8 KiB at most; all may be left out).
  *
  * Ownership: sent or copied before it returns. Threads: any. Fork: any process of the tree; what a process submitted is its
  * own, so a parent's is neither lost nor doubled by its child. Time: never waits; some system calls and at most one copy.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The longest payload, bytes; the channel's.
-const PAYLOAD_MAX_BYTES: usize = 64 << 20;
+const PAYLOAD_MAX_BYTES: usize = 50 << 20;
 /// From here on it is seen to beforehand that there is memory for a copy.
 const COPY_MIN_BYTES: usize = 64 << 10;
 /// Of `lastlight.closed` while it is open.
@@ -157,8 +157,8 @@ pub unsafe extern "C" fn lastlight_ensure(handle: *mut lastlight) -> lastlight_r
     })
 }
 
-/// Submits a payload of a `lastlight_kind`, at most 64 MiB, with the headers that a request with it would have (names without
-/// case; all may be left out).
+/// Submits a payload of a `lastlight_kind`, at most 50 MiB, with the headers that a request with it would have (names without
+/// case, 32 of them and 8 KiB at most; all may be left out).
 ///
 /// Ownership: sent or copied before it returns. Threads: any. Fork: any process of the tree; what a process submitted is its
 /// own, so a parent's is neither lost nor doubled by its child. Time: never waits; some system calls and at most one copy.
@@ -272,6 +272,9 @@ fn counts(counts: &ClientCounts) -> lastlight_counts_t {
         disconnected: counts.disconnected,
         squatted: counts.squatted,
         promoted: counts.promoted,
+        taken_back: counts.taken_back,
+        retained: counts.retained,
+        unretained: counts.unretained,
     }
 }
 

@@ -160,8 +160,14 @@ pub struct lastlight_counts_t {
     pub(super) disconnected: u64,
     /// Whoever had the name was not the server.
     pub(super) squatted: u64,
-    /// This process became the server, or started one.
+    /// Servers that this process had started, as nobody served.
     pub(super) promoted: u64,
+    /// Accepted by a server that died before they had reached the backend, and sent again. No longer among `accepted`.
+    pub(super) taken_back: u64,
+    /// Of `accepted`, those of which a copy is kept, as they have not reached the backend; at the close, those of which one was.
+    pub(super) retained: u64,
+    /// Of `accepted`, those of which no copy was kept though they had not, for want of room for copies.
+    pub(super) unretained: u64,
 }
 
 /// What a trace starts from. Zeros are the defaults.

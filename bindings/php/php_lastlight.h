@@ -37,6 +37,9 @@ extern zend_module_entry lastlight_module_entry;
 #define LL_BUFFERED_MAX_NS 1000000000ull
 /* How long a worker waits at its end for the answers to what it submitted. */
 #define LL_SETTLE_MS 500
+/* How long, and how often without success, a process waits for its first connection behind a response. */
+#define LL_CONNECT_MS 20
+#define LL_CONNECT_TRIES 5
 
 /* A span as PHP sees it: where to go back to, and how long it took. Its content is in the library. */
 typedef struct ll_span {
@@ -138,6 +141,7 @@ void ll_host_startup(void);
 void ll_host_shutdown(void);
 lastlight *ll_host(void);      /* opens where that was left for the first use; NULL when there is none */
 lastlight *ll_host_open(void); /* what is open already */
+void ll_host_connect(void); /* after a submission */
 void ll_host_take_messages(void);
 size_t ll_host_messages(zval *list); /* appends the last ones to an array */
 

@@ -195,6 +195,29 @@ lastlight *ll_host(void)
 	return handle;
 }
 
+/* A process that is not connected yet has what it submitted in its own memory until it is called again, which in a quiet pool
+ * may be never: FPM ends its workers by a signal. So it waits for the sidecar's answer, once the response is out, a few times in
+ * its life; a connected one never waits. */
+void ll_host_connect(void)
+{
+	static unsigned tries;
+	static pid_t tried_by;
+	lastlight_counts_t counts = {.size = sizeof(counts)};
+	if (!handle || lastlight_counts(handle, &counts) != LASTLIGHT_OK) {
+		return;
+	}
+	if (tried_by != getpid()) {
+		tried_by = getpid();
+		tries = 0;
+	}
+	if (counts.connected > counts.disconnected) {
+		tries = 0;
+	} else if (counts.waiting && tries < LL_CONNECT_TRIES) {
+		tries++;
+		lastlight_settle(handle, LL_CONNECT_MS);
+	}
+}
+
 /* A worker waits for an answer to what it submitted, not for its delivery; the process that serves by a thread delivers. */
 void ll_host_shutdown(void)
 {
@@ -203,8 +226,15 @@ void ll_host_shutdown(void)
 		if (submitter == getpid() && is_prefork()) {
 			lastlight_settle(handle, within < LL_SETTLE_MS ? within : LL_SETTLE_MS);
 		}
-		lastlight_close(handle, within, NULL);
+		lastlight_counts_t counts = {.size = sizeof(counts)};
+		lastlight_close(handle, within, &counts);
 		ll_host_take_messages();
+		if (counts.lost) {
+			char text[128];
+			snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64 " submissions of process %d are lost by its end", counts.lost,
+				counts.submitted, (int)getpid());
+			say(text, LASTLIGHT_LEVEL_WARN);
+		}
 		lastlight_free(handle);
 	}
 	handle = NULL;

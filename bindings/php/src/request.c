@@ -204,8 +204,5 @@ void ll_request_submit(void)
 	ll_logs_submit();
 	free(LL_G(inherited));
 	LL_G(inherited) = NULL;
-	lastlight *host = ll_host_open();
-	if (host) {
-		lastlight_pump(host);
-	}
+	ll_host_connect();
 }

@@ -246,6 +246,7 @@ void ll_span_close(uint32_t span)
 		ll_trace_submit();
 		ll_metrics_submit();
 		ll_logs_submit();
+		ll_host_connect();
 		ll_host_take_messages();
 	}
 }

@@ -52,7 +52,10 @@ fn l132_a_library_that_is_let_go_can_be_loaded_again() {
             let backend = backend();
             let mut late = host(&program, &backend, mode);
             let output = run_well(late.arg(&library).arg(times.to_string()));
-            assert_eq!(both(&output), "gone\n", "{mode}");
+            // The standard library keeps a value of the thread that starts another one, and frees it when that ends: until then
+            // the dynamic linker keeps the library, as it must.
+            let may_stay = mode == "thread" && both(&output) == "stays\n";
+            assert!(may_stay || both(&output) == "gone\n", "{mode}: {}", both(&output));
             assert_eq!(backend.metrics().total("late.loaded", &[]), f64::from(times), "{mode}");
         }
     }

@@ -16,7 +16,7 @@ static int is_mapped(const char *library) {
   return found;
 }
 
-static int once(const char *path) {
+static int once(const char *path, int time) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) {
     fprintf(stderr, "%s\n", dlerror());
@@ -32,7 +32,9 @@ static int once(const char *path) {
   *(void **)&flush = dlsym(library, "lastlight_flush");
   *(void **)&close = dlsym(library, "lastlight_close");
   *(void **)&release = dlsym(library, "lastlight_free");
-  const char *metric = "late.loaded:1|c";
+  /* Each from an agent of its own: the same name and tags in the same second would count once at the backend. */
+  char metric[64];
+  snprintf(metric, sizeof metric, "late.loaded:1|c|#time:%d", time);
   lastlight *agent = NULL;
   int failed = open(NULL, &agent) != LASTLIGHT_OK;
   failed |= submit(agent, LASTLIGHT_DOGSTATSD, NULL, 0, (const uint8_t *)metric, strlen(metric)) != LASTLIGHT_OK;
@@ -46,7 +48,7 @@ static int once(const char *path) {
 int main(int argc, char **argv) {
   if (argc < 3) return 64;
   for (int time = 0; time < atoi(argv[2]); time++) {
-    if (once(argv[1])) {
+    if (once(argv[1], time)) {
       fprintf(stderr, "failed at time %d\n", time);
       return 1;
     }

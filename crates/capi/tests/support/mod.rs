@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use testkit::Backend;
 
 /// How long a host may run, seconds.
@@ -60,7 +62,9 @@ pub(crate) const STATIC_LIBS: [&str; 8] =
 pub(crate) fn compile(source: &str, link: Link, flags: &[&str]) -> PathBuf {
     let source = root().join(source);
     let name = source.file_stem().expect("a name").to_string_lossy().into_owned();
-    let unique = flags.iter().flat_map(|flag| flag.bytes()).map(u64::from).sum::<u64>();
+    // What runs cannot be written over.
+    static UNIQUE: AtomicU32 = AtomicU32::new(0);
+    let unique = UNIQUE.fetch_add(1, Ordering::Relaxed);
     let test = std::env::current_exe().expect("the path of the test");
     let test = test.file_stem().expect("a name").to_string_lossy().into_owned();
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{link:?}-{unique}-{test}"));
@@ -144,6 +148,13 @@ fn bounded(program: &Path) -> Command {
 /// A backend that acknowledges everything.
 pub(crate) fn backend() -> Backend {
     Backend::start_with(testkit::backend::Options::default()).expect("a free port on loopback")
+}
+
+/// Waits until the backend has what is expected, as when a subprocess delivers it after its host has ended.
+pub(crate) fn wait(backend: &Backend, condition: impl Fn(&Backend) -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let waited = runtime.block_on(backend.wait_until(condition, Duration::from_secs(60)));
+    waited.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The modes in which everything has to work.

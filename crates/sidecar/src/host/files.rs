@@ -6,11 +6,16 @@
 //! host closes, and the host may have all the numbers that its limit allows. The price: no other thread may use a number
 //! of this one.
 
+use crate::fork::ProcessLocal;
+use channel::Rendezvous;
 use nix::libc;
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket, socketpair};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Where the control socket of a subprocess is.
 const CONTROL: RawFd = 3;
@@ -112,6 +117,78 @@ fn silence(keep: [RawFd; 2]) {
     if nowhere.as_raw_fd() < STANDARD_COUNT {
         std::mem::forget(nowhere);
     }
+}
+
+/// The numbers of what the runtime keeps for the life of a process, in memory that children inherit: a pair of sockets for
+/// signals, which it makes when it is first built, wherever signals are compiled into it. They were made in the table of the
+/// thread that was first to serve; in any later thread's, of this process or of a child, they are nobody's, or somebody else's.
+static KEPT: AtomicI64 = AtomicI64::new(KEPT_UNKNOWN);
+const KEPT_UNKNOWN: i64 = -1;
+const KEPT_NOTHING: i64 = -2;
+/// One thread at a time finds out.
+static KEEPING: ProcessLocal<()> = ProcessLocal::new();
+/// Numbers that are looked at, in a table that holds some.
+const NUMBERS_MAX_COUNT: RawFd = 256;
+
+/// Makes the calling thread's own table fit for a runtime. Both may get other numbers.
+///
+/// # Errors
+/// When the system has no descriptors, or the runtime keeps what is not known.
+pub(crate) fn fit_runtime(
+    mut rendezvous: Arc<Rendezvous>,
+    mut control: OwnedFd,
+) -> io::Result<(Arc<Rendezvous>, OwnedFd)> {
+    let kept = KEEPING.with(|| (), |()| find_kept())?;
+    let Some(numbers) = kept else { return Ok((rendezvous, control)) };
+    // Out of the way: below them are some free numbers, or above.
+    let above = numbers[0].max(numbers[1]) + 1;
+    if numbers.contains(&control.as_raw_fd()) {
+        control = rustix::io::fcntl_dupfd_cloexec(&control, above)?;
+    }
+    if numbers.contains(&rendezvous.listener().as_raw_fd()) {
+        let (_first, _second) = (control.try_clone()?, control.try_clone()?);
+        rendezvous = rendezvous.try_clone()?;
+        if numbers.contains(&rendezvous.listener().as_raw_fd()) {
+            return Err(Errno::MFILE.into());
+        }
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (first, second) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let aside = [first, second].map(|fd| rustix::io::fcntl_dupfd_cloexec(&fd, above));
+    for (fd, number) in aside.into_iter().zip(numbers) {
+        put(fd?.as_fd(), number);
+    }
+    Ok((rendezvous, control))
+}
+
+fn find_kept() -> io::Result<Option<[RawFd; 2]>> {
+    match KEPT.load(Ordering::Acquire) {
+        KEPT_NOTHING => return Ok(None),
+        KEPT_UNKNOWN => {}
+        kept => return Ok(Some([(kept >> 32) as RawFd, (kept & i64::from(u32::MAX)) as RawFd])),
+    }
+    let before: Vec<RawFd> = held().collect();
+    drop(tokio::runtime::Builder::new_current_thread().enable_io().build()?);
+    let new: Vec<RawFd> = held().filter(|number| !before.contains(number)).collect();
+    let kept = match new[..] {
+        [] => KEPT_NOTHING,
+        [first, second] => i64::from(first) << 32 | i64::from(second),
+        _ => return Err(io::Error::other("the runtime keeps descriptors that are not known")),
+    };
+    KEPT.store(kept, Ordering::Release);
+    // They are where they belong.
+    Ok(None)
+}
+
+/// The numbers in the thread's own table.
+fn held() -> impl Iterator<Item = RawFd> {
+    (0..NUMBERS_MAX_COUNT).filter(|number| is_open(*number))
+}
+
+#[expect(unsafe_code, reason = "a number that may be none")]
+fn is_open(number: RawFd) -> bool {
+    // SAFETY: a number that is none is an error of the call, and borrowed for that alone.
+    rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).is_ok()
 }
 
 #[expect(unsafe_code, reason = "there is no safe call that closes by number")]

@@ -137,11 +137,12 @@ fn adopts() -> bool {
 }
 
 impl Spawned {
-    /// Ends it at once, where that cannot hit another.
-    pub(crate) fn kill(&self) {
-        let Some(process) = &self.process else { return };
-        let kill = rustix::process::Signal::KILL;
-        rustix::process::pidfd_send_signal(process, kill).ok();
+    /// Ends it at once, where that cannot hit another. What is left to be reaped, if it is ours to reap.
+    pub(crate) fn give_up(self) -> Option<Child> {
+        if let Some(process) = &self.process {
+            rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok();
+        }
+        self.child.filter(|child| !child.is_reaped())
     }
 }
 

@@ -183,10 +183,10 @@ impl Hosting {
                         Err(_) => "it says what no sidecar says".to_owned(),
                     };
                     let way = server.way();
-                    if let Server::Subprocess(subprocess) = &server {
-                        subprocess.spawned.kill();
+                    match server {
+                        Server::Subprocess(subprocess) => local.children.extend(subprocess.spawned.give_up()),
+                        server => local.retire(server),
                     }
-                    local.retire(server);
                     self.fail(local, way, &why, now);
                 }
             },
@@ -276,7 +276,8 @@ impl Hosting {
         let is_left = way == Way::Subprocess && self.mode == Mode::Auto;
         if is_left && (self.decided() == Decided::NotYet || local.failures >= SUBPROCESSES_MAX_COUNT) {
             self.decided.store(Decided::Thread as u8, Ordering::Relaxed);
-            let text = format!("lastlight runs {}, not {}: {why}", Way::Thread.text(), way.text());
+            let text =
+                format!("lastlight is to run {}, as it cannot {}: {why}", Way::Thread.text(), way.text());
             message::say(Level::Warn, text);
             (local.failures, local.not_before) = (0, None);
             if !local.is_closed {

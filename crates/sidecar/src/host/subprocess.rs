@@ -53,7 +53,10 @@ impl Subprocess {
         };
         let spawned = spawn(&program).map_err(told(&path.display().to_string()))?;
         drop(server);
-        rendezvous.hand_over(&owner).map_err(told("its socket takes nothing"))?;
+        if let Err(error) = rendezvous.hand_over(&owner) {
+            spawned.give_up();
+            return Err(format!("it ended before anything was handed over ({error})"));
+        }
         Ok(Self { control: Watched::new(owner), spawned })
     }
 }

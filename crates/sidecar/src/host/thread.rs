@@ -50,7 +50,14 @@ impl ServerThread {
             let control = given.take();
             table_taken.send(table).ok();
             // A guest's panic ends this thread, and is told.
-            if catch_unwind(AssertUnwindSafe(|| serve(rendezvous, control, strings))).is_err() {
+            let work = || match table {
+                Table::Own => match files::fit_runtime(rendezvous, control) {
+                    Ok((rendezvous, control)) => drop(serve(rendezvous, control, strings)),
+                    Err(error) => message::say(Level::Warn, format!("no runtime for the sidecar: {error}")),
+                },
+                Table::Shared => drop(serve(rendezvous, control, strings)),
+            };
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 message::say(
                     Level::Error,
                     "the sidecar's thread panicked; another one is started".to_owned(),

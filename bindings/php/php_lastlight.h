@@ -69,7 +69,6 @@ ZEND_BEGIN_MODULE_GLOBALS(lastlight)
 	char *resource_mapping;
 	char *trace_cli;
 	char *shutdown_timeout_ms;
-	char *ddtrace_functions;
 	char *log_level;
 
 	/* The process that the rest belongs to: a forked child has none of it (trace.c). */
@@ -122,7 +121,6 @@ static inline lastlight_str ll_bytes(const char *data, size_t length)
 void ll_settings_startup(int module_number);
 bool ll_setting_enabled(void);
 bool ll_setting_trace_cli(void);
-bool ll_setting_ddtrace_functions(void);
 uint32_t ll_setting_shutdown_timeout_ms(void);
 uint32_t ll_setting_spans_max(void);
 double ll_setting_sample_rate(bool *is_set);

@@ -47,7 +47,6 @@ PHP_INI_BEGIN()
 	LL_INI("tags", PHP_INI_SYSTEM, tags)
 	LL_INI("trace_cli", PHP_INI_SYSTEM, trace_cli)
 	LL_INI("shutdown_timeout_ms", PHP_INI_SYSTEM, shutdown_timeout_ms)
-	LL_INI("ddtrace_functions", PHP_INI_SYSTEM, ddtrace_functions)
 PHP_INI_END()
 
 /* What the environment of a server said when it started: FPM takes it from its workers (`clear_env`), and what the master was
@@ -149,11 +148,6 @@ bool ll_setting_enabled(void)
 bool ll_setting_trace_cli(void)
 {
 	return is_on(LL_G(trace_cli), "DD_TRACE_CLI_ENABLED", false);
-}
-
-bool ll_setting_ddtrace_functions(void)
-{
-	return is_on(LL_G(ddtrace_functions), NULL, false);
 }
 
 /* On the command line somebody waits for it. */

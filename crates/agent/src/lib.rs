@@ -9,6 +9,7 @@ pub mod check;
 mod clock;
 mod compose;
 pub mod config;
+#[cfg(feature = "signals")]
 pub mod daemon;
 mod dogstatsd;
 pub mod embedded;

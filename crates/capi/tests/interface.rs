@@ -56,6 +56,16 @@ fn the_shared_library_needs_the_c_library_alone_and_is_called_what_it_stays() {
 }
 
 #[test]
+fn the_library_has_no_runtime_that_looks_after_signals() {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--offline", "--edges", "normal,features", "--package", "lastlight-capi"]);
+    let output = run_well(tree.current_dir(root()));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("tokio feature \"net\""), "{text}");
+    assert!(!text.contains("tokio feature \"signal\""), "{text}");
+}
+
+#[test]
 fn the_header_is_c99_and_cpp11_without_a_warning() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let include = root().join("crates/capi/include");

@@ -1,9 +1,10 @@
 //! The process around us: signals, and the parent that started us.
 
+#[cfg(feature = "signals")]
 use std::io;
 
 /// The signals that ask the agent to stop.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 #[derive(Debug)]
 pub struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -11,7 +12,7 @@ pub struct Signals {
     hang_up: tokio::signal::unix::Signal,
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "signals"))]
 impl Signals {
     /// Takes over SIGTERM, SIGINT and SIGHUP.
     ///
@@ -37,7 +38,7 @@ impl Signals {
 }
 
 /// The console events that ask the agent to stop.
-#[cfg(windows)]
+#[cfg(all(windows, feature = "signals"))]
 #[derive(Debug)]
 pub struct Signals {
     interrupt: tokio::signal::windows::CtrlC,
@@ -46,7 +47,7 @@ pub struct Signals {
     shutdown: tokio::signal::windows::CtrlShutdown,
 }
 
-#[cfg(windows)]
+#[cfg(all(windows, feature = "signals"))]
 impl Signals {
     /// Takes over Ctrl-C, Ctrl-Break, console close and system shutdown.
     ///

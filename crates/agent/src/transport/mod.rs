@@ -16,7 +16,9 @@ mod tcp;
 mod unix;
 
 pub(crate) use file::file_identity;
-pub use host::{ParentGone, Signals};
+pub use host::ParentGone;
+#[cfg(feature = "signals")]
+pub use host::Signals;
 pub use tcp::Tcp;
 #[cfg(unix)]
 pub use unix::{Unix, UnixAddress};

@@ -26,21 +26,16 @@ pub(crate) fn built() -> &'static Path {
     BUILT.get_or_init(|| {
         let test = std::env::current_exe().expect("the path of the test");
         let profile = test.ancestors().nth(2).expect("a target folder").to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--offline",
-            "--package",
-            "lastlight-capi",
-            "--package",
-            "lastlight",
-        ]);
-        cargo.arg("--target-dir").arg(profile.parent().expect("a target folder"));
-        if profile.ends_with("release") {
-            cargo.arg("--release");
+        // One after the other: together the library would get the features of the program (`signals` of the agent).
+        for package in ["lastlight", "lastlight-capi"] {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--offline", "--package", package]);
+            cargo.arg("--target-dir").arg(profile.parent().expect("a target folder"));
+            if profile.ends_with("release") {
+                cargo.arg("--release");
+            }
+            run_well(cargo.current_dir(root()));
         }
-        run_well(cargo.current_dir(root()));
         profile
     })
 }

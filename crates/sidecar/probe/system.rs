@@ -73,12 +73,6 @@ pub(crate) fn limit_processes(uid: u32, count: u64) {
     }
 }
 
-/// As process 1 does, and who says so: orphans become children of this process.
-pub(crate) fn adopt() {
-    // SAFETY: no pointer is passed on.
-    unsafe { assert_eq!(libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0) };
-}
-
 /// Closes everything but the standard streams, as hosts do that become daemons.
 pub(crate) fn close_all() {
     // SAFETY: it is not safe; that is the point.

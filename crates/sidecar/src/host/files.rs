@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const CONTROL: RawFd = 3;
 const STANDARD_COUNT: RawFd = 3;
 
+/// The numbers that a thread is given.
+pub(crate) type Kept = [RawFd; 3];
+
 /// Whose table the server's thread has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Table {
@@ -68,21 +71,25 @@ fn own(number: RawFd) -> OwnedFd {
 }
 
 /// Closes the host's copies of what a thread has in a table of its own.
-pub(crate) fn close_copies(numbers: [RawFd; 2]) {
+pub(crate) fn close_copies(numbers: Kept) {
     numbers.into_iter().for_each(|number| drop(own(number)));
 }
 
 /// Takes a table of its own for the calling thread, with nothing in it but `keep`. The standard streams lead nowhere there: who
 /// waits for the end of the host's output would wait for us.
-pub(crate) fn take_table(keep: [RawFd; 2]) -> Table {
-    let (low, high) = (keep[0].min(keep[1]), keep[0].max(keep[1]));
+pub(crate) fn take_table(keep: Kept) -> Table {
+    let mut sorted = keep;
+    sorted.sort_unstable();
+    let [low, middle, high] = sorted;
     // The kernel does not even copy what is to be closed.
     if close_range(high + 1, RawFd::MAX, libc::CLOSE_RANGE_UNSHARE).is_err()
         && nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).is_err()
     {
         return Table::Shared;
     }
-    for (first, last) in [(STANDARD_COUNT, low - 1), (low + 1, high - 1), (high + 1, RawFd::MAX)] {
+    let between =
+        [(STANDARD_COUNT, low - 1), (low + 1, middle - 1), (middle + 1, high - 1), (high + 1, RawFd::MAX)];
+    for (first, last) in between {
         if first <= last && close_range(first, last, 0).is_err() {
             close_listed(keep);
             break;
@@ -93,7 +100,7 @@ pub(crate) fn take_table(keep: [RawFd; 2]) -> Table {
 }
 
 /// Closes what the thread's table is said to hold.
-fn close_listed(keep: [RawFd; 2]) {
+fn close_listed(keep: Kept) {
     let Ok(listed) = std::fs::read_dir("/proc/thread-self/fd") else { return };
     let numbers: Vec<RawFd> =
         listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -104,7 +111,7 @@ fn close_listed(keep: [RawFd; 2]) {
 
 /// The standard streams of this table, wherever they led. One that is kept is not touched: a host without standard
 /// streams may have given us their numbers.
-fn silence(keep: [RawFd; 2]) {
+fn silence(keep: Kept) {
     let nowhere = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         // Where there are no devices: it is nobody's, and what is written to it is an error.
         .or_else(|_| socket(AddressFamily::UNIX, SocketType::DGRAM, None));
@@ -265,24 +272,27 @@ mod tests {
 
     #[test]
     fn a_table_of_ones_own_holds_what_was_kept_and_closes_nothing_of_the_hosts() {
-        let (mut reader, mut writer) = std::io::pipe().unwrap();
-        let others = [std::io::pipe().unwrap(), std::io::pipe().unwrap()];
-        let (mut end, last) = std::io::pipe().unwrap();
-        let (kept, more) = (writer.try_clone().unwrap(), reader.try_clone().unwrap());
-        let numbers = [kept.as_raw_fd(), more.as_raw_fd()];
-        let given = [Given::new(kept.into()), Given::new(more.into())];
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        let others = [io::pipe().unwrap(), io::pipe().unwrap()];
+        let (mut end, last) = io::pipe().unwrap();
+        let fds: [OwnedFd; 3] = [
+            writer.try_clone().unwrap().into(),
+            reader.try_clone().unwrap().into(),
+            reader.try_clone().unwrap().into(),
+        ];
+        let given = fds.map(Given::new);
+        let numbers = given.each_ref().map(Given::number);
         let thread = std::thread::spawn(move || {
             let table = take_table(numbers);
             let held = count();
-            let [kept, more] = given.map(Given::take);
+            let [kept, ..] = given.map(Given::take);
             std::fs::File::from(kept).write_all(b"x").unwrap();
-            drop(more);
             // Led nowhere, and not to who ran the tests.
             let standard = std::fs::read_link("/proc/thread-self/fd/1").unwrap();
             (table, held, standard, count())
         });
         let (table, held, standard, after) = thread.join().unwrap();
-        assert_eq!((table, held, after), (Table::Own, 5, 3));
+        assert_eq!((table, held, after), (Table::Own, 6, 3));
         assert_eq!(standard.to_str(), Some("/dev/null"));
         let mut byte = [0];
         reader.read_exact(&mut byte).unwrap();
@@ -297,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_somebody_elses_by_now_is_neither_used_nor_closed() {
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = io::pipe().unwrap();
         let watched = Watched::new(reader.into());
         assert!(watched.get().is_some());
         let number = watched.get().unwrap().as_raw_fd();

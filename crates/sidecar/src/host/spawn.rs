@@ -4,7 +4,8 @@
 //! The calling thread makes an intermediate process and that one the daemon, each with the host's memory and the caller's
 //! place in it until it has executed its program or ended, as `vfork` does. So nothing is copied however big the host is,
 //! handlers of `fork` do not run, and what became of `exec` is written where the caller reads it. The intermediate is a
-//! child without a signal, which only a `wait` that asks for such finds, ours; the daemon is nobody's child.
+//! child without a signal, which only a `wait` that asks for such finds, ours; the daemon is nobody's child. A host that adopts
+//! orphans, as process 1 does, adopts it too: executing a program makes an ordinary child of any.
 //!
 //! Between `clone` and `exec` the other threads of the host run, and may hold any lock: nothing here allocates, locks,
 //! panics or waits. All signals are blocked meanwhile, as their handlers would run in the host's memory.
@@ -48,13 +49,11 @@ pub(crate) struct Program<'a> {
 pub(crate) struct Spawned {
     /// To end it without ending whoever gets its number; `None` on an old kernel.
     process: Option<OwnedFd>,
-    /// To be reaped by us, as there was no one else: see [`adopts`].
-    pub(crate) child: Option<Child>,
 }
 
 /// A direct child without a signal.
 #[derive(Debug)]
-pub(crate) struct Child(libc::pid_t);
+struct Child(libc::pid_t);
 
 /// All that the processes on the way need, made before.
 struct Plan {
@@ -98,19 +97,11 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<Spawned> {
         clone_error: AtomicI32::new(0),
         exec_error: AtomicI32::new(0),
     };
-    let adopts = adopts();
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let intermediate = if adopts {
-        clone_daemon(&plan);
-        Ok(None)
-    } else {
-        clone_intermediate(&plan, first).map(Some)
-    };
+    let intermediate = clone_intermediate(&plan, first);
     mask.thread_set_mask()?;
-    if let Some(child) = intermediate? {
-        // A moment: it had ended when we went on.
-        child.reap();
-    }
+    // A moment: it had ended when we went on.
+    intermediate?.reap();
     let Plan { pid, process, clone_error, exec_error, .. } = plan;
     let [pid, process, clone_error, exec_error] =
         [pid, process, clone_error, exec_error].map(AtomicI32::into_inner);
@@ -121,51 +112,31 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<Spawned> {
         return Err(io::Error::other("the process on the way to it was ended"));
     }
     let process = (process >= 0).then(|| own(process));
-    let child = adopts.then_some(Child(pid));
     if exec_error != 0 {
-        if let Some(child) = child {
-            child.reap();
-        }
         return Err(io::Error::from_raw_os_error(exec_error));
     }
-    Ok(Spawned { process, child })
-}
-
-/// Whether orphans become children of this process, with a signal: then the daemon is a child without a signal from the first.
-fn adopts() -> bool {
-    nix::unistd::getpid().as_raw() == 1 || nix::sys::prctl::get_child_subreaper() == Ok(true)
+    Ok(Spawned { process })
 }
 
 impl Spawned {
-    /// Ends it at once, where that cannot hit another. What is left to be reaped, if it is ours to reap.
-    pub(crate) fn give_up(self) -> Option<Child> {
+    /// Ends it at once, where that cannot hit another.
+    pub(crate) fn kill(&self) {
         if let Some(process) = &self.process {
             rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok();
         }
-        self.child.filter(|child| !child.is_reaped())
     }
 }
 
 impl Child {
     /// Waits for its end.
-    pub(crate) fn reap(self) {
-        self.wait(0);
-    }
-
-    /// Whether it has ended; reaped then.
-    pub(crate) fn is_reaped(&self) -> bool {
-        self.wait(libc::WNOHANG)
-    }
-
     #[expect(unsafe_code, reason = "there is no safe call that waits for a child without a signal alone")]
-    fn wait(&self, flags: c_int) -> bool {
+    fn reap(self) {
         loop {
             // SAFETY: no pointer is passed on.
-            match unsafe { libc::waitpid(self.0, std::ptr::null_mut(), flags | libc::__WCLONE) } {
-                0 => return false,
-                UNKNOWN if errno() == libc::EINTR => {}
-                // Reaped, by us or by a host that waits for everything there is.
-                _ => return true,
+            let pid = unsafe { libc::waitpid(self.0, std::ptr::null_mut(), libc::__WCLONE) };
+            // Otherwise reaped, by us or by a host that waits for everything there is.
+            if pid != UNKNOWN || errno() != libc::EINTR {
+                return;
             }
         }
     }

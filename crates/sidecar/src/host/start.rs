@@ -1,7 +1,6 @@
 //! How a process starts a server: by which way, how often, and what is said of it.
 
 use super::files::Watched;
-use super::spawn::Child;
 use super::subprocess::Subprocess;
 use super::thread::{Retired, ServerThread};
 use super::{Decided, Hosting, files, wait};
@@ -40,8 +39,6 @@ pub(super) struct Local {
     said: Option<String>,
     /// Threads that ended, or will; to be joined.
     retired: Vec<Retired>,
-    /// Direct children that end; to be reaped.
-    children: Vec<Child>,
 }
 
 #[derive(Debug, Default)]
@@ -124,13 +121,11 @@ impl Local {
         matches!(self.state, State::Starting { .. })
     }
 
-    /// Leaves a server alone that ended, or will, as nobody is at the other end of its control socket.
+    /// Leaves a server alone that ended, or will: a subprocess as nobody is at the other end of its control socket.
     fn retire(&mut self, server: Server) {
-        match server {
-            Server::Thread(thread) => self.retired.push(thread.retire()),
-            Server::Subprocess(subprocess) => self.children.extend(subprocess.spawned.child),
+        if let Server::Thread(thread) = server {
+            self.retired.push(thread.retire());
         }
-        self.children.retain(|child| !child.is_reaped());
         for thread in self.retired.extract_if(.., |thread| thread.has_ended()) {
             thread.join(Instant::now() + DROP_MAX);
         }
@@ -183,10 +178,10 @@ impl Hosting {
                         Err(_) => "it says what no sidecar says".to_owned(),
                     };
                     let way = server.way();
-                    match server {
-                        Server::Subprocess(subprocess) => local.children.extend(subprocess.spawned.give_up()),
-                        server => local.retire(server),
+                    if let Server::Subprocess(subprocess) = &server {
+                        subprocess.spawned.kill();
                     }
+                    local.retire(server);
                     self.fail(local, way, &why, now);
                 }
             },
@@ -277,7 +272,7 @@ impl Hosting {
         if is_left && (self.decided() == Decided::NotYet || local.failures >= SUBPROCESSES_MAX_COUNT) {
             self.decided.store(Decided::Thread as u8, Ordering::Relaxed);
             let text =
-                format!("lastlight is to run {}, as it cannot {}: {why}", Way::Thread.text(), way.text());
+                format!("lastlight is to run {}, as it cannot run {}: {why}", Way::Thread.text(), way.text());
             message::say(Level::Warn, text);
             (local.failures, local.not_before) = (0, None);
             if !local.is_closed {
@@ -309,13 +304,12 @@ impl Hosting {
                     }
                 }
                 // It ends with the last process of the tree, and stays as long for the others.
-                Server::Subprocess(subprocess) => local.children.extend(subprocess.spawned.child),
+                Server::Subprocess(_) => {}
             }
         }
         for thread in std::mem::take(&mut local.retired) {
             thread.join(deadline);
         }
-        local.children.retain(|child| !child.is_reaped());
     }
 }
 

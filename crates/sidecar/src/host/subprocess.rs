@@ -54,7 +54,7 @@ impl Subprocess {
         let spawned = spawn(&program).map_err(told(&path.display().to_string()))?;
         drop(server);
         if let Err(error) = rendezvous.hand_over(&owner) {
-            spawned.give_up();
+            spawned.kill();
             return Err(format!("it ended before anything was handed over ({error})"));
         }
         Ok(Self { control: Watched::new(owner), spawned })

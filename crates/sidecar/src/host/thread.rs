@@ -39,7 +39,9 @@ impl ServerThread {
         let (server, owner) = control::pair()?;
         let rendezvous = rendezvous.try_clone()?;
         let given = Given::new(server);
-        let numbers = [given.number(), rendezvous.listener().as_raw_fd()];
+        // Its life is this process's, whatever that one closes: an end of its own keeps the other from ending. It is told to stop.
+        let lifeline = Given::new(owner.try_clone()?);
+        let numbers = [given.number(), lifeline.number(), rendezvous.listener().as_raw_fd()];
         let (table_taken, table) = sync_channel(1);
         let (end, ended) = sync_channel(0);
         // A new thread inherits what is blocked (losses.md L127).
@@ -47,7 +49,7 @@ impl ServerThread {
         let spawned = Builder::new().name(NAME.to_owned()).stack_size(STACK_BYTES).spawn(move || {
             let _end: std::sync::mpsc::SyncSender<()> = end;
             let table = files::take_table(numbers);
-            let control = given.take();
+            let (control, _lifeline) = (given.take(), lifeline.take());
             table_taken.send(table).ok();
             // A guest's panic ends this thread, and is told.
             let work = || match table {
@@ -94,8 +96,11 @@ impl ServerThread {
         (report, is_ended)
     }
 
-    /// Leaves it to itself: it ends, as nobody is at the other end of its control socket.
+    /// Leaves it to itself, to end soon if it has not.
     pub(crate) fn retire(self) -> Retired {
+        if let Some(control) = self.control.get() {
+            control::tell(control, Told::Stop { within_ms: 0 });
+        }
         Retired { ended: self.ended, thread: self.thread }
     }
 }

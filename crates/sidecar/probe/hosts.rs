@@ -62,6 +62,28 @@ fn submit_and_settle(sidecar: &Sidecar, count: usize) {
     assert_eq!(counts.lost + counts.refused, 0, "{counts:?}");
 }
 
+/// One trace of one span, msgpack v0.4.
+fn trace() -> Vec<u8> {
+    let mut bytes = vec![0x91, 0x91, 0x87];
+    let mut text = |text: &str| {
+        bytes.push(0xa0 | text.len() as u8);
+        bytes.extend(text.as_bytes());
+    };
+    for name in ["name", "service", "resource"] {
+        text(name);
+        text("probe");
+    }
+    for (name, number) in
+        [("trace_id", 7), ("span_id", 9), ("start", 1_795_233_845_000_000_000_u64), ("duration", 5)]
+    {
+        bytes.push(0xa0 | name.len() as u8);
+        bytes.extend(name.as_bytes());
+        bytes.push(0xcf);
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes
+}
+
 fn say_messages(sidecar: &Sidecar) {
     while let Some(message) = sidecar.next_message() {
         say("message", format_args!("{} {}", message.level, message.text.replace('\n', " ")));
@@ -81,7 +103,7 @@ pub(crate) fn open(arguments: &[&str]) {
     let [mode, obstacle] = arguments else { panic!("mode and obstacle") };
     let mut options = options(mode);
     match *obstacle {
-        "none" => {}
+        "none" | "unflushed" => {}
         "hangs" => options.ready_within = SHORT,
         "no-processes" => filter::refuse_processes(),
         "no-exec" => filter::refuse(&[libc::SYS_execve, libc::SYS_execveat]),
@@ -92,13 +114,19 @@ pub(crate) fn open(arguments: &[&str]) {
         "one-process" => system::limit_processes(54_322, 1),
         other => panic!("unknown obstacle {other}"),
     }
+    say("pid", std::process::id());
     let began = Instant::now();
     let sidecar = Sidecar::open(options).unwrap();
     say("opened", began.elapsed().as_millis());
     say("in_use", format_args!("{:?}", sidecar.in_use()));
     if sidecar.in_use() != InUse::Nothing {
         submit_and_settle(&sidecar, 3);
-        say("flushed", sidecar.flush(WAIT_MAX));
+        if *obstacle == "unflushed" {
+            let traces = trace();
+            sidecar.submit(Kind::TracesV04, &[(b"datadog-meta-lang", b"probe")], &traces).unwrap();
+        } else {
+            say("flushed", sidecar.flush(WAIT_MAX));
+        }
     }
     let counts = sidecar.close(WAIT_MAX);
     say("closed", counts.accepted);

@@ -181,6 +181,43 @@ fn each_mode_is_what_was_asked_for_and_a_word_that_is_none_is_said_once() {
 }
 
 #[test]
+fn l132_l133_a_close_delivers_every_signal_and_leaves_no_thread() {
+    let lines = run(&["open", "thread", "unflushed"], &[]);
+    lines.expect(&[("in_use", "Thread"), ("closed", "4"), ("again", "true")]);
+    let messages = lines.all("message");
+    let report = messages.iter().find(|text| text.contains("stopped (its owner stops)")).unwrap();
+    for part in [
+        "traces: accepted=1 delivered=1 dropped=0 held=0",
+        "stats: accepted=1 delivered=1 dropped=0 held=0",
+        "metrics: accepted=3 delivered=3 dropped=0 held=0",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[test]
+fn l143_nothing_of_a_tree_is_left_when_it_is_gone() {
+    let shared = || std::fs::read_dir("/dev/shm").map_or(0, Iterator::count);
+    let before = shared();
+    for mode in ["thread", "subprocess"] {
+        let lines = run(&["open", mode, "none"], &[]);
+        let name = "@lastlight/";
+        let tree = format!("/{}", lines.all("pid")[0]);
+        let is_there = || {
+            let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+            sockets.lines().any(|line| line.contains(name) && line.ends_with(&tree))
+        };
+        // The subprocess drains first.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while is_there() {
+            assert!(std::time::Instant::now() < end, "{tree} is still there");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(shared(), before);
+}
+
+#[test]
 fn where_no_thread_may_have_a_table_of_its_own_it_serves_in_the_hosts() {
     run(&["open", "thread", "no-tables"], &[]).expect(&[("in_use", "Thread"), ("flushed", "true")]);
 }

@@ -26,6 +26,9 @@ const SUBPROCESSES_MAX_COUNT: u32 = 5;
 /// How long a handle that was never closed waits for its thread.
 pub(super) const DROP_MAX: Duration = Duration::from_secs(1);
 
+/// Whether it did not even take what it was handed, or took it and went, is the same to a reader.
+pub(super) const ENDED_EARLY: &str = "it ended before it was ready";
+
 /// What one process has started.
 #[derive(Debug, Default)]
 pub(super) struct Local {
@@ -171,7 +174,7 @@ impl Hosting {
                             format!("its version {version} is another one's")
                         }
                         Ok(Some(Said::Failed(why))) => why,
-                        Ok(Some(Said::Stopped(_)) | None) => "it ended before it was ready".to_owned(),
+                        Ok(Some(Said::Stopped(_)) | None) => ENDED_EARLY.to_owned(),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             format!("it was not ready within {} ms", (until - begun).as_millis())
                         }

@@ -53,9 +53,9 @@ impl Subprocess {
         };
         let spawned = spawn(&program).map_err(told(&path.display().to_string()))?;
         drop(server);
-        if let Err(error) = rendezvous.hand_over(&owner) {
+        if rendezvous.hand_over(&owner).is_err() {
             spawned.kill();
-            return Err(format!("it ended before anything was handed over ({error})"));
+            return Err(super::start::ENDED_EARLY.to_owned());
         }
         Ok(Self { control: Watched::new(owner), spawned })
     }

@@ -103,7 +103,7 @@ class Pool:
     def __enter__(self):
         ini = self.folder / f"{self.name}.ini"
         common = ["zend_extension=opcache", "opcache.enable=1", f"error_log={self.log}", "log_errors=1"]
-        extension = [f"extension={self.folder}/lastlight.so", f"lastlight.binary={self.folder}/lastlight", "lastlight.service=shop"]
+        extension = [f"extension={self.folder}/lastlight.so", f"lastlight.binary={self.folder}/lastlight"]
         ini.write_text("\n".join(common + (extension + self.lines if self.lines else [])) + "\n")
         self.log.touch()
         self.log.chmod(0o666)

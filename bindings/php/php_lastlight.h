@@ -37,9 +37,11 @@ extern zend_module_entry lastlight_module_entry;
 #define LL_BUFFERED_MAX_NS 1000000000ull
 /* How long a worker waits at its end for the answers to what it submitted. */
 #define LL_SETTLE_MS 500
-/* How long, and how often without success, a process waits for its first connection behind a response. */
+/* How long, and how often without success, a process that is not connected waits for that behind a response: half a second in
+ * all, what a new server may take. */
 #define LL_CONNECT_MS 20
-#define LL_CONNECT_TRIES 5
+#define LL_CONNECT_TRIES 25
+#define LL_CONNECT_FIRST 10
 
 /* A span as PHP sees it: where to go back to, and how long it took. Its content is in the library. */
 typedef struct ll_span {

@@ -167,7 +167,7 @@ static void open_handle(uint32_t flags)
 
 void ll_host_startup(void)
 {
-	if (!is_prefork() || !ll_setting_enabled()) {
+	if (handle || !is_prefork() || !ll_setting_enabled()) {
 		return;
 	}
 	void *page = mmap(NULL, sizeof(struct said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -213,14 +213,23 @@ void ll_host_connect(void)
 	if (counts.connected > counts.disconnected) {
 		tries = 0;
 	} else if (counts.waiting && tries < LL_CONNECT_TRIES) {
-		tries++;
-		lastlight_settle(handle, LL_CONNECT_MS);
+		/* The first one longer: there may be no second request. */
+		uint32_t share = counts.connected || tries ? 1 : LL_CONNECT_FIRST;
+		tries += share;
+		lastlight_settle(handle, share * LL_CONNECT_MS);
 	}
 }
 
 /* A worker waits for an answer to what it submitted, not for its delivery; the process that serves by a thread delivers. */
 void ll_host_shutdown(void)
 {
+	uint32_t mode = LASTLIGHT_MODE_NOT_YET;
+	if (handle && submitter != getpid() && lastlight_mode_in_use(handle, &mode) == LASTLIGHT_OK && mode == LASTLIGHT_MODE_NOT_YET) {
+		/* `php-fpm -t`, or a server that PHP is loaded into twice before it forks: nobody was started, so there is nobody to say
+		 * goodbye to, and the socket serves the next start. */
+		ll_host_take_messages();
+		return;
+	}
 	if (handle) {
 		uint32_t within = ll_setting_shutdown_timeout_ms();
 		if (submitter == getpid() && is_prefork()) {

@@ -48,6 +48,8 @@ const BANS: &[Ban] = &[
             "crates/init/src/sys/linux.rs",
             "crates/init/tests/",
             "crates/channel/tests/",
+            "crates/sidecar/tests/",
+            "crates/sidecar/probe/",
         ],
         reason: "only agent/config/source reads the environment; init/sys hands it on unread",
     },

@@ -400,7 +400,7 @@ pub(crate) fn persistent(arguments: &[&str]) {
 pub(crate) fn idle(arguments: &[&str]) {
     let [mode, seconds] = arguments else { panic!("mode and seconds") };
     let sidecar = Sidecar::open(options(mode)).unwrap();
-    submit_and_settle(&sidecar, 3);
+    say("answers", sidecar.ping(WAIT_MAX));
     say("ready", std::process::id());
     std::thread::sleep(Duration::from_secs(seconds.parse().unwrap()));
     sidecar.close(WAIT_MAX);

@@ -75,7 +75,10 @@ impl Recording {
     pub(crate) fn encode(&mut self) -> Option<Vec<u8>> {
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
-        encoded.try_reserve(self.bytes).ok()?;
+        // What found no room in the trace was counted too.
+        let spans_max = self.trace.len() * (SPAN_MAX_BYTES + self.repeated);
+        let max = TRACE_MAX_BYTES + tracer::BYTES_MAX_DEFAULT + spans_max;
+        encoded.try_reserve(self.bytes.min(max)).ok()?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.trace.encode(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), &mut encoded);
         Some(encoded)

@@ -130,7 +130,8 @@ impl Store {
             self.tags[found].value = value_now;
             return Ok(());
         }
-        if tags.count == SPAN_TAGS_MAX_COUNT {
+        // What a host records must not end it for want of memory.
+        if tags.count == SPAN_TAGS_MAX_COUNT || self.tags.try_reserve(1).is_err() {
             return Err(Full);
         }
         let before = self.text.len();
@@ -209,6 +210,7 @@ impl Store {
         if used + text.len() + more > self.bytes_max {
             return Err(Full);
         }
+        self.text.try_reserve(text.len()).map_err(|_| Full)?;
         let at = self.text.len() as u32;
         self.text.extend_from_slice(text);
         Ok(Text { at, bytes: text.len() as u32 })

@@ -161,7 +161,8 @@ impl Trace {
     /// # Errors
     /// [`NotRecorded::NoRoom`], which is counted, or [`NotRecorded::NoSuchSpan`] for the parent.
     pub fn start(&mut self, parent: Option<SpanId>, name: &[u8], start: u64) -> Result<SpanId, NotRecorded> {
-        if self.spans.len() >= self.options.spans_max.min(u32::MAX as usize) {
+        let is_full = self.spans.len() >= self.options.spans_max.min(u32::MAX as usize);
+        if is_full || self.spans.try_reserve(1).is_err() {
             self.spans_dropped += 1;
             return Err(NotRecorded::NoRoom);
         }

@@ -378,6 +378,22 @@ static int memory(void) {
       if (lastlight_trace_new(NULL, &another) == LASTLIGHT_OK) lastlight_trace_free(another);
     }
   }
+  /* A trace that grows for as long as it may. */
+  static char long_text[4096];
+  memset(long_text, 'x', sizeof long_text);
+  lastlight_str value = {long_text, sizeof long_text};
+  uint32_t deep = LASTLIGHT_NO_SPAN;
+  int grown = 0;
+  for (int round = 0; round < 4000; round++) {
+    lastlight_span_start(trace, deep, text("deep"), 1, &deep);
+    char key[32];
+    snprintf(key, sizeof key, "long.%d", round);
+    grown += lastlight_span_tag(trace, deep, text(key), value) == LASTLIGHT_OK;
+  }
+  CHECK(grown < 4000, "there is memory");
+  lastlight_result grown_result = lastlight_trace_submit(agent, trace);
+  CHECK(grown_result != LASTLIGHT_PANICKED, "a panic");
+
   while (held > 0) free(hoard[--held]);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_AS, &limit);

@@ -17,7 +17,7 @@ ZEND_DECLARE_MODULE_GLOBALS(lastlight)
 ZEND_TSRMLS_CACHE_DEFINE()
 #endif
 
-/* The SAPI's end of a request: it sends what is left of the response. Ours comes behind it. */
+/* The SAPI's end of a request: it sends what is left of the response. What may wait comes behind it. */
 static int (*sapi_deactivate_before)(void);
 
 static int deactivate(void)

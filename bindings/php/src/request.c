@@ -3,8 +3,9 @@
  * The request as a root span.
  *
  * What it says is complete at RSHUTDOWN: the script, its shutdown functions and destructors are done, the status is known. It
- * is submitted a step later, behind the SAPI's own `deactivate` (lastlight.c), which ends the response: the client does not
- * wait for it.
+ * is submitted there, which does not wait: were it done behind the response, whoever stops the server as soon as it has the
+ * response would lose it, as FPM ends its workers by a signal. What may wait, a first connection, is behind the SAPI's own
+ * `deactivate` (lastlight.c), which ends the response; so is what session handlers still trace behind our RSHUTDOWN.
  */
 
 #include "php_lastlight.h"
@@ -143,9 +144,12 @@ void ll_request_begin(void)
 		return;
 	}
 	/* Opened now where it was not before the fork: what starts a server overlaps with what the script does. */
-	if (!ll_host() || !ll_trace_ensure()) {
+	lastlight *host = ll_host();
+	if (!host || !ll_trace_ensure()) {
 		return;
 	}
+	/* Says hello where this process is not connected yet; the answer is there when the script is done. */
+	lastlight_pump(host);
 	if (!is_cli) {
 		extract_context();
 	}
@@ -178,6 +182,13 @@ static void end_root(void)
 	ll_span_close(0);
 }
 
+static void submit(void)
+{
+	ll_trace_submit();
+	ll_metrics_submit();
+	ll_logs_submit();
+}
+
 void ll_request_end(void)
 {
 	ll_check_process();
@@ -185,6 +196,7 @@ void ll_request_end(void)
 		if (LL_G(is_request)) {
 			end_root();
 		}
+		submit();
 		LL_G(is_pending) = true;
 	}
 	/* Here, while there is a request to log for; what this request's own submission makes to say is said by the next one. */
@@ -199,9 +211,7 @@ void ll_request_submit(void)
 	}
 	LL_G(is_pending) = false;
 	ll_check_process();
-	ll_trace_submit();
-	ll_metrics_submit();
-	ll_logs_submit();
+	submit();
 	free(LL_G(inherited));
 	LL_G(inherited) = NULL;
 	ll_host_connect();

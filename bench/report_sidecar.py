@@ -23,10 +23,11 @@ def markdown(results):
     lines = [BEGIN, "", f"On {results['machine']}, shared with the load and the backend, which reads and throws away."]
     for name, why in results["missing"].items():
         lines.append(f"{name}: not measured, {why}.")
-    lines += ["", *of_submits(figures["submit"]), "", *of_opens(figures["open"]), "", *of_hosts(figures["host"]), ""]
-    if figures["php"]:
+    lines += ["", *of_submits(figures["submit"], figures["bytes"]), "", *of_opens(figures["open"]), ""]
+    lines += [*of_hosts(figures["host"]), ""]
+    if "php" in figures:
         lines += [*of_php(figures["php"]), ""]
-    lines += [*of_spans(figures["spans"]), "", f"Taken by `{results['command']}`.", "", END, ""]
+    lines += [*of_spans(figures["spans"]), "", f"Taken by `{results['command']}`, in {sum(figures['seconds'].values()):.0f} s.", "", END, ""]
     return "\n".join(lines)
 
 
@@ -38,7 +39,7 @@ def micros(number):
     return f"{number:,.1f}" if number < 100 else f"{number:,.0f}"
 
 
-def of_submits(found):
+def of_submits(found, sizes):
     """What the caller waits, and what it costs both sides."""
     lines = head("µs for the caller: p50 / p99 / mean", "socket", "thread", "subprocess", "subprocess / socket, p50", "mean")
     costs = head("CPU µs per payload: caller + other side", "socket", "thread", "subprocess", "callers, subprocess / socket")
@@ -62,21 +63,24 @@ def of_submits(found):
     for size, paces in found.items():
         shares = [middle(paces["full speed"][mode], "no_room") / paces["full speed"][mode][0]["count"] for mode in sidecar.MODES]
         waits.append(f"{size} {shares[0]:.2f} and {shares[1]:.2f}")
+    steps = [step for paces in found.values() for ways in paces.values() for mode in sidecar.MODES for step in ways[mode]]
     paced_waits = sum(step["no_room"] for paces in found.values() for mode in sidecar.MODES for step in paces["paced"][mode])
+    lengths = ", ".join(f"{length / 1e3:,.1f}" for length in sizes.values())
     return [
         *lines,
         "",
-        "`lastlight_submit` of msgpack v0.4 as tracers send it (1, 1, 10 and 10 traces), timed by the caller; a socket is a "
+        f"`lastlight_submit` of msgpack v0.4 as tracers send it (in truth of {lengths} kB), timed by the caller; a socket is a "
         "Unix stream socket into which the same bytes are written after their length, and whose other end a process reads "
         f"into memory. Medians of {sidecar.ROUNDS} rounds, in turn. At full speed the caller is told that there is no room, and "
         "waits, outside of these times: per payload, in a thread and in a subprocess, "
         + ", ".join(waits)
-        + f" times; when paced, {paced_waits} times in all.",
+        + f" times; when paced, {paced_waits} times in all. Spans that were not delivered: "
+        + f"{sum(step['lost_spans'] for step in steps):,} of {sum(step['spans'] for step in steps):,}.",
         "",
         *costs,
         "",
         "The socket's other side reads; ours is the whole agent: decoded, statistics, obfuscated, compressed, delivered. The "
-        "caller's includes connection, answers and waiting for the end.",
+        "caller's includes answers, waiting for the end and, where it is paced, its sleeps.",
     ]
 
 
@@ -166,6 +170,7 @@ def stages_of(stages):
 
 def of_php(found):
     """Requests a second, each against the round's first pool without the extension."""
+    rounds = len(next(iter(found["real"].values())))
     lines = head("", *(name if name != "off again" else "off, another pool" for name in sidecar_php.POOLS), "aim")
 
     def quartiles(values, shown):
@@ -175,18 +180,23 @@ def of_php(found):
     for page, pools in found.items():
         rates = {name: [step["rate"] for step in steps] for name, steps in pools.items()}
         shares = {name: [rate / base for rate, base in zip(those, rates["off"])] for name, those in rates.items()}
-        lines.append(row(f"{page} page: requests a second", *(quartiles(those, lambda rate: f"{rate:,.0f}") for those in rates.values()), ""))
+        cells = [quartiles(those, lambda rate: f"{rate:,.0f}") for those in rates.values()]
+        lines.append(row(f"{page} page: requests a second", *cells, ""))
         aim = PHP_AIM if page == "real" else ""
         cells = [quartiles(those, lambda share: f"{share:.1%}") for name, those in shares.items() if name != "off"]
         lines.append(row(f"{page} page: of those without, in the same round", "", *cells, aim))
         for key, what in (("worker_cpu_us", "CPU µs of the workers"), ("sidecar_cpu_us", "CPU µs of the sidecar")):
             cells = [f"{middle(steps, key):,.1f}" for steps in pools.values()]
             lines.append(row(f"{page} page: {what} per request", *cells, ""))
+        used = {name: [step["worker_cpu_us"] + step["sidecar_cpu_us"] for step in steps] for name, steps in pools.items()}
+        more = {name: [one / base - 1 for one, base in zip(those, used["off"])] for name, those in used.items()}
+        cells = [quartiles(those, lambda share: f"{share:+.1%}") for name, those in more.items() if name != "off"]
+        lines.append(row(f"{page} page: both, against those without in the same round", "", *cells, ""))
     return [
         *lines,
         "",
         f"PHP-FPM, {sidecar_php.WORKERS} workers, OPcache on, behind nginx, loaded by `ab -k -c {sidecar_php.CONNECTIONS}` at full "
-        f"speed on the same processors: what the sidecar uses is taken from the pool. {sidecar_php.ROUNDS} rounds, pools in turn; "
+        f"speed on the same processors: what the sidecar uses is taken from the pool. {rounds} rounds, pools in turn; "
         "medians and quartiles. Two pools are without the extension: what they differ by is chance. Loaded is with "
         "`lastlight.enabled=0`; the others trace every request. The sidecar's CPU is its thread's or process's and the master's.",
     ]
@@ -200,21 +210,25 @@ def of_spans(found):
         "agent": "libdatadog to an agent",
         "agentless": "libdatadog to the backend",
     }
-    lines = head("", *(titles[way] for way in found), *(["subprocess / libdatadog to the backend"] if "agentless" in found else []))
+    compared = ["subprocess / libdatadog to the backend"] if "agentless" in found else []
+    lines = head("", *(titles[way] for way in found), *compared)
 
     def add(key, what, digits):
         def shown(number):
             return f"{number:,.{digits}f}"
 
-        cells = [between([step[key] for step in steps], shown) if key in steps[0] else "–" for steps in found.values()]
+        known = {way: [step[key] for step in steps if key in step] for way, steps in found.items()}
+        cells = [between(numbers, shown) if numbers else "–" for numbers in known.values()]
         if "agentless" in found:
-            cells.append(factor(middle(found["subprocess"], key) / middle(found["agentless"], key)) if key in found["agentless"][0] else "")
+            both = [statistics.median(known[way]) for way in ("subprocess", "agentless") if known[way]]
+            cells.append(factor(both[0] / both[1]) if len(both) == 2 else "")
         lines.append(row(what, *cells))
 
     add("cpu_us_per_span", "CPU µs per span, of caller and library together", 2)
     add("payloads_per_second", "payloads a second, until all is delivered", 0)
     add("caller_ms_per_payload", "ms that the caller waits per payload", 3)
     add("caller_cpu_us_per_span", "CPU µs per span, of the caller alone", 2)
+    add("bytes_per_span", "bytes sent per span, bodies alone", 1)
     return [
         *lines,
         "",

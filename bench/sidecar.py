@@ -33,30 +33,41 @@ DIFFERENT, ROUNDS, PACED_SECONDS = 32, 3, 1
 STARTS = 50
 # Hosts are idle for so long, after the time in which the statistics of what they submitted are still on their way.
 IDLE_SECONDS, IDLE_AFTER_SECONDS = 10, 13
-# Beside libdatadog: payloads of 10 traces of 20 spans, no two alike, and rounds.
-COMPARED, COMPARED_ROUNDS = 600, 3
+# Beside libdatadog: payloads of 10 traces of 20 spans, no two alike, and rounds; payloads whose bytes on the wire are counted.
+COMPARED, COMPARED_ROUNDS, COUNTED = 600, 3, 50
 # Longest of anything here.
 STEP_MAX_SECONDS = 60
 
 
 def run(lastlight, library, tools):
     """All figures, and what could not be measured."""
-    figures, missing = {}, {}
+    figures, missing = {"seconds": {}}, {}
+
+    def take(what, measures, *of):
+        begin = time.monotonic()
+        figures[what] = say(what, measures(*of))
+        figures["seconds"][what] = time.monotonic() - begin
+
+    compared, missing["libdatadog"] = libdatadog()
+    extension, missing["PHP"] = sidecar_php.build()
     with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as folder, sink(tools) as port:
         folder = pathlib.Path(folder)
         driver = Driver(lastlight, library, folder, f"http://127.0.0.1:{port}")
-        files = {}
+        files, sizes = {}, {}
         for name, (traces, spans, _, _) in SIZES.items():
             files[name] = folder / name.replace(" ", "")
-            say(f"{name}: mean bytes", payloads.write(tools, files[name], DIFFERENT, traces, spans))
-        figures["submit"] = say("submit", submits(driver, files))
-        figures["open"] = say("open", opens(driver, agents.child()))
-        figures["host"] = say("host", hosts(driver, files["10 KiB"]))
-        compared, missing["libdatadog"] = libdatadog()
-        everyone = folder / "compared"
+            sizes[name] = payloads.write(tools, files[name], DIFFERENT, traces, spans)
+        figures["bytes"] = say("mean bytes", sizes)
+        everyone, counted = folder / "compared", folder / "counted"
         payloads.write(tools, everyone, COMPARED, 10, 20)
-        figures["spans"] = say("spans", spans_beside(driver, everyone, compared, port))
-        figures["php"], missing["PHP"] = sidecar_php.run(lastlight, driver.environment)
+        payloads.write(tools, counted, COUNTED, 10, 20)
+        take("submit", submits, driver, files)
+        take("open", opens, driver, agents.child())
+        take("host", hosts, driver, files["10 KiB"])
+        take("spans", spans_beside, driver, everyone, counted, compared, port)
+        if extension:
+            take("php", sidecar_php.run, lastlight, extension, driver.environment)
+    print(f"measured in {sum(figures['seconds'].values()):.0f} s: {figures['seconds']}", file=sys.stderr)
     return figures, {name: why for name, why in missing.items() if why}
 
 
@@ -91,7 +102,13 @@ class Driver:
         return json.loads(text)
 
     def hosting(self, what, mode, *words):
-        return self.said(what, mode, self.lastlight, *words)
+        said = self.said(what, mode, self.lastlight, *words)
+        if status := said.pop("status", None):
+            spans = status["signals"]["traces"]
+            said["lost_spans"] = spans["accepted"] - spans["delivered"]
+            said["sent_bytes"] = sum(endpoint["bytes_sent"] for endpoint in status["endpoints"])
+            said["spans"] = spans["accepted"]
+        return said
 
 
 # Submitting
@@ -223,22 +240,28 @@ def libdatadog():
     return pathlib.Path(json.loads(found.stdout)["target_directory"]) / "release/bench-libdd", ""
 
 
-def spans_beside(driver, file, compared, port):
+def spans_beside(driver, file, counted, compared, port):
     """Each payload once, as fast as it is taken, until all is delivered: the figures of each round."""
     ways = [*MODES, *(["agent", "agentless"] if compared else [])]
     found = {way: [] for way in ways}
     for number in range(COMPARED_ROUNDS):
         turn = number % len(ways)
         for way in ways[turn:] + ways[:turn]:
-            found[way].append(ours(driver, way, file) if way in MODES else theirs(compared, way, port, file))
+            found[way].append(ours(driver, way, file) if way in MODES else theirs(compared, way, port, file, COMPARED))
+    for way in ways:
+        if way not in MODES:
+            with payloads.taking() as (taker, taken):
+                theirs(compared, way, taker, counted, COUNTED)
+            # The one that warms up is there too.
+            found[way][0]["bytes_per_span"] = sum(map(len, taken)) / (COUNTED + 1) / 200
     return found
 
 
 def ours(driver, mode, file):
     step = driver.hosting("once", mode, file)
     # The one that warms up is none of them.
-    if step["accepted"] != COMPARED + 1:
-        raise measure.Failed(f"{step['accepted']} of {COMPARED} payloads accepted")
+    if step["accepted"] != COMPARED + 1 or step["lost_spans"]:
+        raise measure.Failed(f"{step['accepted']} of {COMPARED} payloads accepted, {step['lost_spans']} spans lost")
     spans = COMPARED * 200
     caller, whole = step["caller_cpu_us"], step["caller_cpu_us"] + step["server_cpu_us"]
     return {
@@ -246,16 +269,17 @@ def ours(driver, mode, file):
         "cpu_us_per_span": whole * COMPARED / spans,
         "caller_ms_per_payload": step["mean_us"] / 1e3,
         "caller_cpu_us_per_span": caller * COMPARED / spans,
+        "bytes_per_span": step["sent_bytes"] / step["spans"],
     }
 
 
-def theirs(program, way, port, file):
+def theirs(program, way, port, file, wanted):
     command = [program, way, str(port), file]
     ended = subprocess.run(command, env=agents.clean_environment(), capture_output=True, text=True, timeout=STEP_MAX_SECONDS)
     if ended.returncode:
         raise measure.Failed(f"bench-libdd ended with {ended.returncode}: {ended.stderr}")
     count, spans, took, used, failures = map(int, ended.stdout.split())
-    if failures or count != COMPARED:
+    if failures or count != wanted:
         raise measure.Failed(f"bench-libdd: {failures} failures of {count}")
     return {
         "payloads_per_second": count / took * 1e9,

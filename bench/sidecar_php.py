@@ -15,7 +15,6 @@ import uuid
 
 import agents
 import measure
-from entrypoint import say
 
 SOURCES = pathlib.Path(__file__).resolve().parent / "sidecar"
 # Lines of php.ini of each pool; nothing: without the extension. The second one without it says what is chance.
@@ -26,16 +25,15 @@ POOLS = {
     "thread": ["lastlight.sidecar_connection_mode=thread"],
     "subprocess": ["lastlight.sidecar_connection_mode=subprocess"],
 }
-# Requests of a round of each page, and rounds in which all pools take their turns.
-PAGES, ROUNDS = {"real": 800, "trivial": 3_000}, 9
+# Requests of a round of each page; rounds in which all pools take their turns, as many as there is time for.
+PAGES, ROUNDS_MIN, ROUNDS_MAX, ROUNDS_SECONDS = {"real": 500, "trivial": 2_000}, 5, 25, 80
 WORKERS, CONNECTIONS = 2, 4
 START_MAX_SECONDS, AB_MAX_SECONDS = 10, 60
 
 
-def run(lastlight, environment):
-    """Figures by page and pool of each round, and why there are none."""
-    fpm = next(iter(sorted(pathlib.Path("/usr/sbin").glob("php-fpm*"))), None)
-    nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+def build():
+    """The extension, and why there is none."""
+    fpm, nginx = programs()
     needed = {"php-fpm": fpm, "nginx": nginx} | {tool: shutil.which(tool) for tool in ("phpize", "ab")}
     lacking = [tool for tool, found in needed.items() if not found]
     if lacking:
@@ -45,16 +43,28 @@ def run(lastlight, environment):
     command = [agents.REPOSITORY / "bindings/php/build", built]
     if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
         return None, "the extension could not be built"
+    return built / "lastlight.so", ""
+
+
+def programs():
+    """PHP-FPM and nginx, which may be where ordinary users do not look."""
+    fpm = next(iter(sorted(pathlib.Path("/usr/sbin").glob("php-fpm*"))), None)
+    return fpm, shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def run(lastlight, extension, environment):
+    """Figures by page and pool of each round."""
+    fpm, nginx = programs()
     with contextlib.ExitStack() as stack:
         # Its workers are somebody else's, who may not look into this checkout.
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-php-")))
         folder.chmod(0o755)
-        shutil.copy(built / "lastlight.so", folder)
+        shutil.copy(extension, folder / "lastlight.so")
         shutil.copy(lastlight, folder / "lastlight")
         shutil.copy(SOURCES / "page.php", folder)
         pools = {name: stack.enter_context(Pool(fpm, name, lines, folder, environment)) for name, lines in POOLS.items()}
         port = stack.enter_context(served(nginx, folder))
-        return measured(pools, port), ""
+        return measured(pools, port)
 
 
 def measured(pools, port):
@@ -65,14 +75,17 @@ def measured(pools, port):
             raise measure.Failed(f"pool {name}: the sidecar is not where it should be: {pool.said()}")
     found = {page: {name: [] for name in pools} for page in PAGES}
     names = list(pools)
-    for number in range(ROUNDS):
+    end = time.monotonic() + ROUNDS_SECONDS
+    for number in range(ROUNDS_MAX):
+        if number >= ROUNDS_MIN and time.monotonic() > end:
+            break
         # Another order in each round, and the other way round in every second one.
         turn = number % len(names)
         order = names[turn:] + names[:turn]
         for page, count in PAGES.items():
             for name in order[:: -1 if number % 2 else 1]:
                 found[page][name].append(pools[name].loaded(port, page, count))
-    return say("php", found)
+    return found
 
 
 def load(port, name, page, count):

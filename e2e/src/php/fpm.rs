@@ -262,10 +262,10 @@ impl Fpm {
         of_folder(self.folder())
     }
 
-    /// Its workers.
+    /// Its workers; one that was just forked does not say so yet.
     pub fn workers(&self) -> Vec<Process> {
         let mut all = self.processes();
-        all.retain(Process::is_worker);
+        all.retain(|process| process.is_worker() || process.parent == self.master);
         all
     }
 

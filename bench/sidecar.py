@@ -119,7 +119,7 @@ def submits(driver, files):
     found = {}
     for _ in range(ROUNDS):
         for size, (_, _, rate, many) in SIZES.items():
-            for pace, count, period in (("paced", rate * PACED_SECONDS, 1_000_000 // rate), ("full speed", many, 0)):
+            for pace, count, period in (("paced", int(rate * PACED_SECONDS), 1_000_000 // rate), ("full speed", many, 0)):
                 ways = found.setdefault(size, {}).setdefault(pace, {way: [] for way in ["stream", *MODES]})
                 ways["stream"].append(driver.said("stream", files[size], count, period))
                 for mode in MODES:

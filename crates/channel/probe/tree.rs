@@ -417,7 +417,8 @@ pub(crate) fn closed() {
     let rendezvous = Rendezvous::bind().expect("a name");
     let number = rendezvous.listener().as_raw_fd();
     nix::unistd::close(number).expect("open");
-    let file = File::open("/dev/null").expect("a file");
+    // One that can be locked for writing.
+    let file = OpenOptions::new().write(true).open("/dev/null").expect("a file");
     assert_eq!(file.as_raw_fd(), number, "the lowest number that is free");
     let mut client = Client::new(Arc::clone(&rendezvous), ClientOptions::default(), None);
     assert!(client.submit(Outgoing { kind: 1, headers: &[], payload: b"x" }).is_ok());

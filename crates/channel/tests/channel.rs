@@ -114,6 +114,9 @@ fn no_room_is_an_answer_and_the_client_comes_again() {
     for seed in 0..10 {
         client.submit(outgoing(&bytes(seed, 100))).unwrap();
     }
+    // Asked for only when the server has all of it.
+    assert!(client.flush(WAIT_MAX));
+    assert_eq!(client.counts().accepted, 10);
     let counts = client.close(WAIT_MAX);
     assert_eq!((counts.submitted, counts.accepted, counts.lost, counts.resent), (10, 10, 0, 0));
     assert_eq!(counts.no_room_answers, 20);

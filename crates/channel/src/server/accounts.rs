@@ -187,6 +187,7 @@ mod tests {
         accounts.accept(7, 3);
         // It comes again before its former end is found.
         assert_eq!(accounts.open(7, 2), 3);
+        assert!(accounts.told_over(Some(7), 1).is_none() && accounts.told_over(Some(7), 2).is_some());
         accounts.leave(7, 1);
         assert_eq!(accounts.settle(7, 9), Some(2));
         accounts.leave(7, 2);

@@ -96,6 +96,7 @@
 
 mod client;
 mod counts;
+mod descriptor;
 pub mod frame;
 mod memory_file;
 mod peer;
@@ -111,6 +112,7 @@ pub use client::{
     SERVER_CHECK_PERIOD, Trouble,
 };
 pub use counts::{ClientCounts, ServerCounts};
+pub use descriptor::Descriptor;
 pub use frame::{Denied, Headers, Reason};
 pub use peer::{Owner, Peer};
 pub use rendezvous::{BACKLOG_MAX_COUNT, Rendezvous, ServedBy, ServingLock};

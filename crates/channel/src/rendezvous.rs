@@ -1,12 +1,13 @@
 //! The place where a process tree meets: a listening socket and a secret, made before the host forks and inherited.
 
+use crate::descriptor::Descriptor;
 use crate::frame::PROTOCOL;
 use crate::peer::{Owner, our_pid};
 use crate::secret::{SECRET_BYTES, Secret};
 use crate::socket;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{FlockOperation, fcntl_lock, fstat};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -42,10 +43,7 @@ const NAME_MAX_BYTES: usize = 107;
 /// somebody makes of all descriptors and closes costs the lock, which a server notices at the next connection.
 #[derive(Debug)]
 pub struct Rendezvous {
-    listener: OwnedFd,
-    /// Device and number of the listener: hosts that close all descriptors to become a daemon leave us with numbers of
-    /// somebody else's files.
-    identity: (u64, u64),
+    listener: Descriptor,
     name: Vec<u8>,
     owner: Owner,
     secret: Secret,
@@ -97,8 +95,8 @@ impl Rendezvous {
     }
 
     fn new(listener: OwnedFd, name: Vec<u8>, owner: Owner, secret: Secret) -> io::Result<Arc<Self>> {
-        let identity = identity(&listener)?;
-        Ok(Arc::new(Self { listener, identity, name, owner, secret, serving: Arc::default() }))
+        let listener = Descriptor::new(listener);
+        Ok(Arc::new(Self { listener, name, owner, secret, serving: Arc::default() }))
     }
 
     /// The same rendezvous over a descriptor of its own, closed on exec, for a thread that is to have a table of descriptors
@@ -111,9 +109,9 @@ impl Rendezvous {
     /// # Errors
     /// When there is no descriptor to be had.
     pub fn try_clone(&self) -> io::Result<Arc<Self>> {
+        let listener = self.listener.get().ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(Self {
-            listener: rustix::io::fcntl_dupfd_cloexec(&self.listener, 0)?,
-            identity: self.identity,
+            listener: Descriptor::new(rustix::io::fcntl_dupfd_cloexec(listener, 0)?),
             name: self.name.clone(),
             owner: self.owner,
             secret: self.secret.clone(),
@@ -211,7 +209,7 @@ impl Rendezvous {
     }
 
     fn is_intact(&self) -> bool {
-        identity(&self.listener).is_ok_and(|identity| identity == self.identity)
+        self.listener.get().is_some()
     }
 
     /// A connection to the name, whoever serves it. It does not wait: without a server it is in the backlog.
@@ -284,10 +282,6 @@ fn parse_hand_over(bytes: &[u8]) -> Option<(Owner, Secret, Vec<u8>)> {
 pub(crate) fn new_socket() -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-}
-
-fn identity(fd: impl AsFd) -> Result<(u64, u64), Errno> {
-    fstat(fd).map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 impl ServingLock {

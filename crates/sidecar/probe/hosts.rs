@@ -162,6 +162,30 @@ pub(crate) fn daemon(arguments: &[&str]) {
     system::exit();
 }
 
+/// A pool's master as FPM has it: it goes into the background and forks a worker while its first half still waits for it, and
+/// submits nothing itself.
+pub(crate) fn pool(arguments: &[&str]) {
+    let [mode] = arguments else { panic!("mode") };
+    let sidecar = Sidecar::open(Options { lazy: true, ..options(mode) }).unwrap();
+    let parent = std::process::id();
+    let (mut started, ready) = std::io::pipe().unwrap();
+    system::fork(move || {
+        let worker = system::fork(|| {
+            until(|| std::fs::metadata(format!("/proc/{parent}")).is_err());
+            submit_and_settle(&sidecar, 5);
+            say("worker serves", sidecar.is_serving());
+            sidecar.close(WAIT_MAX);
+        });
+        std::io::Write::write_all(&mut &ready, &[0]).unwrap();
+        assert!(system::ended_well(worker));
+        say("serves", sidecar.is_serving());
+        sidecar.close(WAIT_MAX);
+        say("end", "well");
+    });
+    std::io::Read::read_exact(&mut started, &mut [0]).unwrap();
+    system::exit();
+}
+
 /// The owner ends while a child lives, which is to serve itself or to be served.
 pub(crate) fn orphan(arguments: &[&str]) {
     let [mode, way] = arguments else { panic!("mode and way") };
@@ -247,8 +271,12 @@ pub(crate) fn closing(arguments: &[&str]) {
     system::close_all();
     let files: Vec<_> = (0..20).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
     let before = system::descriptors();
-    submit_and_settle(&sidecar, 10);
-    sidecar.close(Duration::from_secs(5));
+    if *mode == "thread" {
+        submit_and_settle(&sidecar, 10);
+    } else {
+        submit(&sidecar, 10);
+    }
+    sidecar.close(Duration::from_millis(200));
     drop(sidecar);
     let after = system::descriptors();
     say(

@@ -19,6 +19,7 @@ fn main() -> std::process::ExitCode {
         Some("sidecar") => return hosts::sidecar(),
         Some("open") => hosts::open(&rest),
         Some("daemon") => hosts::daemon(&rest),
+        Some("pool") => hosts::pool(&rest),
         Some("orphan") => hosts::orphan(&rest),
         Some("family") => hosts::family(&rest),
         Some("closing") => hosts::closing(&rest),

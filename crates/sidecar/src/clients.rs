@@ -63,6 +63,7 @@ impl Clients {
         let mut submitting = lock(&own.submitting);
         own.waiting.fetch_sub(1, Ordering::Relaxed);
         if matches!(*submitting, Submitting::NotYet) {
+            self.hosting.note_use();
             *submitting = Submitting::Open(Box::new(self.client()));
         }
         match &mut *submitting {
@@ -127,8 +128,12 @@ impl Clients {
 
     /// Waits for the answers to everything, in turns; closes; and says what became of it all, again and again.
     pub(crate) fn close(&self, deadline: Instant) -> ClientCounts {
-        self.settle(deadline);
         let own = self.own();
+        let is_used = !matches!(*lock(&own.submitting), Submitting::NotYet);
+        if is_used {
+            // One that submitted nothing needs no server for it.
+            self.settle(deadline);
+        }
         if let Ok(mut asking) = own.asking.try_lock()
             && let Some(client) = asking.take()
         {

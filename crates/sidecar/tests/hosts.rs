@@ -238,6 +238,15 @@ fn l129_l131_a_host_that_becomes_a_daemon_is_served() {
 }
 
 #[test]
+fn l130_a_master_that_went_into_the_background_serves_its_workers_while_its_first_half_lives() {
+    for mode in ["thread", "subprocess"] {
+        let serves = if mode == "thread" { "true" } else { "false" };
+        let lines = run(&["pool", mode], &[]);
+        lines.expect(&[("accepted", "5"), ("worker serves", "false"), ("serves", serves), ("end", "well")]);
+    }
+}
+
+#[test]
 fn l130_nothing_is_started_before_a_lazy_host_forks_and_then_it_is_ready() {
     for (mode, in_use) in [("thread", "Thread"), ("subprocess", "Subprocess")] {
         let lines = run(&["lazy", mode], &[]);
@@ -327,7 +336,9 @@ fn l131_a_child_is_served_though_other_threads_held_every_lock_when_it_was_forke
 
 #[test]
 fn a_thread_serves_on_though_its_host_closes_all_descriptors() {
-    run(&["closing", "thread"], &[]).expect(&[("settled", "true"), ("end", "well")]);
+    run(&["closing", "thread"], &[]).expect(&[("settled", "true"), ("kept", "true"), ("end", "well")]);
+    // The subprocess loses who told it that it is needed; the host keeps what is its own.
+    run(&["closing", "subprocess"], &[]).expect(&[("kept", "true"), ("end", "well")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The connection of a client: from nothing to a server that has proven itself.
 
 use super::Trouble;
+use crate::descriptor::Descriptor;
 use crate::frame::{Message, PROTOCOL, Reply};
 use crate::peer::Peer;
 use crate::rendezvous::{Rendezvous, ServedBy};
@@ -8,7 +9,7 @@ use crate::secret::{Nonces, Role, random};
 use crate::socket::{self, Received};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// Bytes that the kernel keeps for itself in a send buffer.
@@ -20,7 +21,7 @@ pub(super) enum Link {
     Down,
     /// Greeted, and waiting for the server's proof.
     Greeting {
-        socket: OwnedFd,
+        socket: Descriptor,
         nonce: [u8; crate::frame::PROOF_BYTES],
         /// Who served before.
         former: ServedBy,
@@ -28,7 +29,7 @@ pub(super) enum Link {
     },
     /// Both have proven themselves, as far as we know.
     Up {
-        socket: OwnedFd,
+        socket: Descriptor,
         server: ServedBy,
     },
 }
@@ -38,6 +39,14 @@ impl Link {
         match self {
             Self::Down => None,
             Self::Greeting { socket, .. } | Self::Up { socket, .. } => Some(socket.as_fd()),
+        }
+    }
+
+    /// Whether there is a connection whose descriptor the host has closed.
+    pub(super) fn is_stolen(&self) -> bool {
+        match self {
+            Self::Down => false,
+            Self::Greeting { socket, .. } | Self::Up { socket, .. } => socket.get().is_none(),
         }
     }
 
@@ -69,7 +78,7 @@ impl Link {
         let mut hello = Vec::new();
         Message::Hello { protocol: PROTOCOL, client, nonce }.encode(&mut hello);
         match socket::send(&socket, &hello, None) {
-            Ok(true) => Ok(Self::Greeting { socket, nonce, former, since: now }),
+            Ok(true) => Ok(Self::Greeting { socket: Descriptor::new(socket), nonce, former, since: now }),
             Ok(false) => Err(Trouble::Busy),
             Err(_) => Err(Trouble::Lost),
         }
@@ -84,11 +93,12 @@ impl Link {
         buffer: &mut [u8],
         now: Instant,
     ) -> Result<Self, Trouble> {
-        let Self::Greeting { socket, nonce, former, since } = self else { return Ok(self) };
-        let length = match socket::receive(&socket, buffer) {
+        let Self::Greeting { socket: held, nonce, former, since } = self else { return Ok(self) };
+        let socket = held.as_fd();
+        let length = match socket::receive(socket, buffer) {
             Ok(Received::Message(length, None)) => length,
             Ok(Received::Nothing) if now < since + handshake_max => {
-                return Ok(Self::Greeting { socket, nonce, former, since });
+                return Ok(Self::Greeting { socket: held, nonce, former, since });
             }
             Ok(Received::Nothing) => return Err(Trouble::NoServer),
             Ok(Received::End) => return Err(Trouble::Lost),
@@ -111,15 +121,17 @@ impl Link {
         }
         let mut message = Vec::new();
         Message::Proof { proof: secret.prove(Role::Client, name, &nonces) }.encode(&mut message);
-        match socket::send(&socket, &message, None) {
-            Ok(true) => Ok(Self::Up { socket, server }),
+        match socket::send(socket, &message, None) {
+            Ok(true) => Ok(Self::Up { socket: held, server }),
             _ => Err(Trouble::Lost),
         }
     }
 
     /// Ends the connection for every process that inherited it.
     pub(super) fn hang_up(&mut self) {
-        if let Some(socket) = self.socket() {
+        if !self.is_stolen()
+            && let Some(socket) = self.socket()
+        {
             socket::hang_up(socket);
         }
         *self = Self::Down;

@@ -310,6 +310,8 @@ impl Client {
     fn check_process(&mut self) {
         if self.own.pid != our_pid() {
             self.own = Own::new();
+        } else if self.own.link.is_stolen() {
+            self.lose(Trouble::Lost, Instant::now());
         }
     }
 

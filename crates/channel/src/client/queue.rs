@@ -1,12 +1,13 @@
 //! What was taken from the caller and has no answer yet, and copies of what was accepted and has not settled.
 
+use crate::descriptor::Descriptor;
 use crate::frame::{Carried, Headers, INLINE_MAX_BYTES, Message, mark_resent};
 use crate::memory_file::{read_sealed, write_sealed};
 use crate::socket;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 /// Connections that may end over one submission, and servers that may die while they have it, before it is given up: it may be what ends servers.
@@ -45,7 +46,7 @@ enum Body {
     Inline,
     /// Sealed, so it can be sent any number of times.
     File {
-        file: OwnedFd,
+        file: Descriptor,
         bytes: usize,
     },
     Parts {
@@ -113,7 +114,7 @@ impl Prepared {
             match write_sealed(payload) {
                 Ok(file) => {
                     submit(Carried::Descriptor { bytes: payload.len() as u64 }).encode(&mut message);
-                    let body = Body::File { file, bytes: payload.len() };
+                    let body = Body::File { file: Descriptor::new(file), bytes: payload.len() };
                     return Self { message, body, is_in_parts: false, are_files_refused };
                 }
                 // The others pass: no descriptors or no memory.
@@ -389,7 +390,7 @@ impl Item {
     /// Turns a memory file into bytes in memory.
     fn read_file(&mut self) -> Option<()> {
         let Body::File { file, bytes } = &self.body else { return None };
-        let payload = read_sealed(file, *bytes as u64).ok()?;
+        let payload = read_sealed(file.get()?, *bytes as u64).ok()?;
         let Ok(Message::Submit { kind, headers, .. }) = Message::decode(&self.message) else { return None };
         let headers = headers.encoded().to_vec();
         (self.message, self.body) = (headers, Body::Parts { kind, payload });
@@ -400,7 +401,10 @@ impl Item {
     fn send(&mut self, socket: BorrowedFd<'_>, ways: Ways) -> Result<bool, Errno> {
         let is_sent = match &self.body {
             Body::Inline => socket::send(socket, &self.message, None)?,
-            Body::File { file, .. } => socket::send(socket, &self.message, Some(file.as_fd()))?,
+            Body::File { file, .. } => {
+                // Without it there is nothing to send, which the server answers for.
+                socket::send(socket, &self.message, file.get())?
+            }
             Body::Parts { .. } => return self.send_parts(socket, ways),
         };
         if is_sent {

@@ -6,6 +6,7 @@ mod start;
 mod subprocess;
 mod thread;
 
+use files::SharedNumber;
 pub(crate) use files::inherited_control;
 
 use crate::fork::{BeforeFork, ProcessLocal};
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// How often a lock is asked for that another thread holds for longer.
 const LOCK_PERIOD: Duration = Duration::from_millis(2);
+/// How long a master that went into the background waits for the server of the process that it was.
+const RELIEVED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Starts servers as decided. Its memory is inherited by children, and with it what was decided.
 pub(crate) struct Hosting {
@@ -41,6 +44,11 @@ pub(crate) struct Hosting {
     in_use: AtomicU8,
     /// The process that serves by a thread that this memory knows of; 0 when there is none.
     serving: AtomicU32,
+    /// Its control socket, of which a child has a copy.
+    serving_control: SharedNumber,
+    /// The last process, of this line of forks, that made a client.
+    used: AtomicU32,
+    lazy: bool,
     local: ProcessLocal<Local>,
 }
 
@@ -64,7 +72,7 @@ impl fmt::Debug for Hosting {
 
 impl Hosting {
     pub(crate) fn new(rendezvous: Arc<Rendezvous>, options: Options) -> Self {
-        let Options { mode, binary, strings, ready_within, lazy: _ } = options;
+        let Options { mode, binary, strings, ready_within, lazy } = options;
         message::install(log_level(&*strings));
         let word = mode.or_else(|| said(&*strings, &DD_TRACE_SIDECAR_CONNECTION_MODE)).unwrap_or_default();
         let mode = match word.parse() {
@@ -87,6 +95,9 @@ impl Hosting {
             decided: AtomicU8::new(Decided::NotYet as u8),
             in_use: AtomicU8::new(InUse::NotYet as u8),
             serving: AtomicU32::new(0),
+            serving_control: SharedNumber::default(),
+            used: AtomicU32::new(0),
+            lazy,
             local: ProcessLocal::new(),
         }
     }
@@ -169,6 +180,35 @@ impl Hosting {
         self.end(&mut local, deadline);
     }
 
+    /// This process has a client from now on.
+    pub(crate) fn note_use(&self) {
+        self.used.store(std::process::id(), Ordering::Relaxed);
+    }
+
+    /// Whether the process that serves is our parent, and we are what it became: a master that goes into the background forks,
+    /// and its first half ends a moment later. Of the other children of one that serves, none forks before it has
+    /// something to submit.
+    fn is_served_by_daemonizer(&self) -> bool {
+        let parent = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
+        let serving = self.serving.load(Ordering::Relaxed);
+        self.lazy
+            && serving != std::process::id()
+            && u32::try_from(parent) == Ok(serving)
+            && self.rendezvous.server() == ServedBy::Other(parent)
+            && self.used.load(Ordering::Relaxed) != std::process::id()
+    }
+
+    /// Has the parent's thread give up the socket, and waits for it. What it may have accepted it delivers meanwhile.
+    fn relieve_parent(&self) {
+        let Some(control) = self.serving_control.get() else { return };
+        let within_ms = RELIEVED_WITHIN.as_millis().try_into().unwrap_or(u64::MAX);
+        crate::control::tell(control, crate::control::Told::Stop { within_ms });
+        let deadline = Instant::now() + RELIEVED_WITHIN;
+        while self.is_served() && Instant::now() < deadline {
+            pause(LOCK_PERIOD);
+        }
+    }
+
     fn try_lock(&self) -> Option<MutexGuard<'_, Local>> {
         match self.local().try_lock() {
             Ok(local) => Some(local),
@@ -197,6 +237,9 @@ impl BeforeFork for Hosting {
     /// any time.
     fn before_fork(&self) {
         if let Some(mut local) = self.try_lock() {
+            if self.is_served_by_daemonizer() {
+                self.relieve_parent();
+            }
             self.ensure_now(&mut local);
         }
     }

@@ -10,6 +10,7 @@
 //! Between `clone` and `exec` the other threads of the host run, and may hold any lock: nothing here allocates, locks,
 //! panics or waits. All signals are blocked meanwhile, as their handlers would run in the host's memory.
 
+use channel::Descriptor;
 use nix::libc::{self, c_char, c_int, c_void};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::ffi::CString;
@@ -48,7 +49,7 @@ pub(crate) struct Program<'a> {
 #[derive(Debug)]
 pub(crate) struct Spawned {
     /// To end it without ending whoever gets its number; `None` on an old kernel.
-    process: Option<OwnedFd>,
+    process: Option<Descriptor>,
 }
 
 /// A direct child without a signal.
@@ -111,7 +112,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<Spawned> {
     if pid == 0 {
         return Err(io::Error::other("the process on the way to it was ended"));
     }
-    let process = (process >= 0).then(|| own(process));
+    let process = (process >= 0).then(|| Descriptor::new(own(process)));
     if exec_error != 0 {
         return Err(io::Error::from_raw_os_error(exec_error));
     }

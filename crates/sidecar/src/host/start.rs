@@ -1,12 +1,12 @@
 //! How a process starts a server: by which way, how often, and what is said of it.
 
-use super::files::Watched;
 use super::subprocess::Subprocess;
 use super::thread::{Retired, ServerThread};
 use super::{Decided, Hosting, files, wait};
 use crate::control::{self, Said};
 use crate::message::{self, Level};
 use crate::options::{InUse, Mode};
+use channel::Descriptor;
 use channel::frame::PROTOCOL;
 use rustix::event::{PollFd, PollFlags};
 use std::io;
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    fn control(&self) -> &Watched {
+    fn control(&self) -> &Descriptor {
         match self {
             Self::Subprocess(subprocess) => &subprocess.control,
             Self::Thread(thread) => &thread.control,
@@ -199,6 +199,7 @@ impl Hosting {
         let way = server.way();
         self.set_in_use(way.in_use());
         if way == Way::Thread {
+            self.serving_control.set(server.control().as_fd());
             self.serving.store(std::process::id(), Ordering::Relaxed);
         }
         if self.decided() == Decided::NotYet {

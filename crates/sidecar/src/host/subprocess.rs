@@ -1,13 +1,12 @@
 //! A server in a process of its own.
 
-use super::files::Watched;
 use super::said;
 use super::spawn::{Program, Spawned, spawn};
 use crate::control;
 use crate::message::{self, Level};
 use agent::config::source::Strings;
 use agent::config::table::{LASTLIGHT_BINARY, LASTLIGHT_SIDECAR_LOG};
-use channel::Rendezvous;
+use channel::{Descriptor, Rendezvous};
 use rustix::fs::{Access, Mode, OFlags, access, open};
 use std::ffi::CString;
 use std::io;
@@ -23,7 +22,7 @@ const HOSTS_OWN: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];
 /// A process, and the host's end of its control socket.
 #[derive(Debug)]
 pub(crate) struct Subprocess {
-    pub(super) control: Watched,
+    pub(super) control: Descriptor,
     pub(super) spawned: Spawned,
 }
 
@@ -57,7 +56,7 @@ impl Subprocess {
             spawned.kill();
             return Err(super::start::ENDED_EARLY.to_owned());
         }
-        Ok(Self { control: Watched::new(owner), spawned })
+        Ok(Self { control: Descriptor::new(owner), spawned })
     }
 }
 

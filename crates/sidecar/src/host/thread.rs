@@ -1,11 +1,11 @@
 //! A server on a thread of the host.
 
-use super::files::{self, Given, Table, Watched};
+use super::files::{self, Given, Table};
 use crate::control::{self, Said, Told};
 use crate::message::{self, Level};
 use crate::serve::serve;
 use agent::SharedStrings;
-use channel::Rendezvous;
+use channel::{Descriptor, Rendezvous};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -26,7 +26,7 @@ const STOP_SLACK: Duration = Duration::from_millis(500);
 /// The one thread, and the host's end of its control socket.
 #[derive(Debug)]
 pub(crate) struct ServerThread {
-    pub(super) control: Watched,
+    pub(super) control: Descriptor,
     /// Disconnected by the thread's end.
     ended: Receiver<()>,
     thread: JoinHandle<()>,
@@ -74,7 +74,7 @@ impl ServerThread {
             // Whose the numbers are is not known.
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         }
-        Ok(Self { control: Watched::new(owner), ended, thread })
+        Ok(Self { control: Descriptor::new(owner), ended, thread })
     }
 
     /// Has it deliver what it holds by the deadline. What it said of that, and whether it has ended: afterwards nothing of it

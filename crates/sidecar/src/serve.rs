@@ -17,6 +17,10 @@ use tokio::task::JoinSet;
 
 /// What a stop leaves of its time for the agent, once the channel's clients were answered: the channel may use a part.
 const CHANNEL_SHARE: u32 = 4;
+/// How long busy clients are left alone: waking up costs as much as serving some of them, and they wait for nothing.
+const REST: Duration = Duration::from_millis(3);
+/// Submissions of one turn from which on there is no rest: a client has a bound of what may wait for its answer.
+const NO_REST_FROM_COUNT: u64 = 16;
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,8 +108,8 @@ async fn run(
 ) -> Ended {
     let watched = server.as_fd().try_clone_to_owned().and_then(watch::readable);
     let orders = control.try_clone().and_then(watch::readable);
-    let (watched, orders) = match (watched, orders) {
-        (Ok(watched), Ok(orders)) => (watched, orders),
+    let (mut watch, orders) = match (watched, orders) {
+        (Ok(watched), Ok(orders)) => (Watch::At(watched), orders),
         (Err(error), _) | (_, Err(error)) => {
             log::error!("the sidecar cannot wait for its clients: {error}");
             return stop(running, server, control, stop_timeout, "an error of the system").await;
@@ -115,6 +119,7 @@ async fn run(
     let mut died = false;
     // What waited in the backlog is served before anything happens.
     let mut turn = server.turn();
+    let mut accepted = server.counts().accepted;
     let (cause, within) = loop {
         if turn.is_lost {
             stop(running, server, control, stop_timeout, "another process serves").await;
@@ -124,28 +129,28 @@ async fn run(
             let done = service.flushed_by(deadline);
             flushes.spawn(async move { flushing.done(done.await) });
         }
-        let next = turn.next;
+        let more = server.counts().accepted - accepted;
+        accepted += more;
+        let rests = (1..NO_REST_FROM_COUNT).contains(&more);
+        watch = match watch.turned(rests) {
+            Ok(watch) => watch,
+            Err(error) => {
+                log::error!("the sidecar cannot wait for its clients any more: {error}");
+                break ("an error of the system", stop_timeout);
+            }
+        };
+        let next = if rests { Some(Instant::now() + REST) } else { turn.next };
         tokio::select! {
             biased;
             order = order(&orders) => match order {
                 Some(Told::Stop { within_ms }) => break ("its owner stops", Duration::from_millis(within_ms)),
                 None => break ("no process is left that may use it", stop_timeout),
             },
-            ready = watched.readable() => match ready {
-                Ok(mut ready) => {
-                    turn = server.turn();
-                    // Within ours it tells of changes only: what is left would not be told again.
-                    if !is_readable(watched.get_ref()) {
-                        ready.clear_ready();
-                    }
-                    // The agent's turn.
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => {
-                    log::error!("the sidecar cannot wait for its clients any more: {error}");
-                    break ("an error of the system", stop_timeout);
-                }
-            },
+            () = watch.ready() => {
+                turn = server.turn();
+                // The agent's turn.
+                tokio::task::yield_now().await;
+            }
             () = until(next), if next.is_some() => turn = server.turn(),
             Some(_) = flushes.join_next(), if !flushes.is_empty() => {}
             stage = running.died(), if !died => {
@@ -177,6 +182,35 @@ async fn until(next: Option<Instant>) {
     match next {
         Some(next) => tokio::time::sleep_until(next.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The server's descriptor, known to the runtime only while it is waited for: it wakes up for each event otherwise.
+enum Watch {
+    At(AsyncFd<OwnedFd>),
+    Resting(OwnedFd),
+}
+
+impl Watch {
+    /// After a turn.
+    fn turned(self, rests: bool) -> io::Result<Self> {
+        Ok(match self {
+            Self::At(watched) if rests => Self::Resting(watched.into_inner()),
+            Self::Resting(fd) if !rests => Self::At(watch::readable(fd)?),
+            same => same,
+        })
+    }
+
+    /// Waits until a turn has something to do. For ever while it rests.
+    async fn ready(&self) {
+        let Self::At(watched) = self else { return std::future::pending().await };
+        while let Ok(mut ready) = watched.readable().await {
+            // Within ours it tells of changes only, so that what is left would not be told again.
+            if is_readable(watched.get_ref()) {
+                return;
+            }
+            ready.clear_ready();
+        }
     }
 }
 

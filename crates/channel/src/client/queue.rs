@@ -25,6 +25,8 @@ pub(super) struct Queue {
     /// Copies of what was accepted, by their ids.
     retained: BTreeMap<u64, Item>,
     retained_bytes: usize,
+    /// Copies since the last [`Queue::trim`], which is done after the answers of each datagram.
+    kept: Vec<u64>,
     retained_files: usize,
 }
 
@@ -198,6 +200,7 @@ impl Queue {
         self.retained_bytes += item.bytes();
         self.retained_files += item.files();
         self.retained.insert(id, item);
+        self.kept.push(id);
         true
     }
 
@@ -245,15 +248,18 @@ impl Queue {
     /// Keeps copies within a bound: what is bigger than it is not kept at all, and then the oldest go. Gives how many.
     pub(super) fn trim(&mut self, max_bytes: usize) -> u64 {
         let mut count = 0;
-        if self.retained_bytes <= max_bytes {
-            return count;
+        // What is too big is among what was kept since the last time: this is done at each answer.
+        let mut kept = std::mem::take(&mut self.kept);
+        if self.retained_bytes > max_bytes {
+            for id in &kept {
+                if self.retained.get(id).is_some_and(|its| its.bytes() > max_bytes) {
+                    self.forget_one(*id);
+                    count += 1;
+                }
+            }
         }
-        let big: Vec<_> =
-            self.retained.iter().filter(|(_, its)| its.bytes() > max_bytes).map(|(id, _)| *id).collect();
-        for id in big {
-            self.forget_one(id);
-            count += 1;
-        }
+        kept.clear();
+        self.kept = kept;
         while self.retained_bytes > max_bytes
             && let Some(oldest) = self.retained.first_key_value().map(|(id, _)| *id)
         {

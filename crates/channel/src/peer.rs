@@ -28,7 +28,7 @@ impl Peer {
 
     /// Whether the process has ended, as far as can be seen.
     pub(crate) fn is_gone(self) -> bool {
-        self.pid != 0 && fs::metadata(format!("/proc/{}", self.pid)).is_err() && is_proc_readable()
+        self.pid != 0 && stat(self.pid).is_none_or(|stat| stat.has_ended) && is_proc_readable()
     }
 }
 
@@ -53,9 +53,10 @@ impl Owner {
         pid == self.pid && (self.started == 0 || self.started == stat.started)
     }
 
-    /// Its descendants have other parents now, and who they are cannot be told any more.
+    /// Its descendants have other parents now, and who they are cannot be told any more: also while nobody has asked how it
+    /// ended, which in a container may be never.
     fn is_gone(self) -> bool {
-        stat(self.pid).is_none_or(|stat| !self.is(self.pid, stat))
+        stat(self.pid).is_none_or(|stat| stat.has_ended || !self.is(self.pid, stat))
     }
 
     /// Whether a peer may try to prove that it knows the secret: one of the owner's user, ours, or root; or a descendant
@@ -92,6 +93,8 @@ fn is_proc_readable() -> bool {
 struct Stat {
     parent: u32,
     started: u64,
+    /// Nobody has asked for its exit code yet.
+    has_ended: bool,
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -108,9 +111,10 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     // State, parent, and start as the twentieth.
-    let parent = fields.nth(1)?.parse().ok()?;
+    let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
+    let parent = fields.next()?.parse().ok()?;
     let started = fields.nth(17)?.parse().ok()?;
-    Some(Stat { parent, started })
+    Some(Stat { parent, started, has_ended })
 }
 
 #[cfg(test)]
@@ -123,7 +127,7 @@ mod tests {
         (5..=21).for_each(|number| text.extend(format!(" {number}").bytes()));
         text.extend(b" 4242 99\n");
         let stat = parse_stat(&text).unwrap();
-        assert_eq!((stat.parent, stat.started), (7, 4242));
+        assert_eq!((stat.parent, stat.started, stat.has_ended), (7, 4242, false));
         assert!(
             parse_stat(b"").is_none() && parse_stat(b"1 (x)").is_none() && parse_stat(b"1 (x) S 1").is_none()
         );
@@ -137,6 +141,23 @@ mod tests {
         assert!(!Peer { pid: 0, uid: 1 }.is_gone());
         let gone = Owner { started: owner.started + 1, ..owner };
         assert!(!gone.permits(Peer { pid: 0, uid: owner.uid + 12_345 }));
+    }
+
+    #[test]
+    fn an_owner_that_nobody_waits_for_is_gone() {
+        let mut child =
+            std::process::Command::new("true").stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let owner = Owner { pid, started: stat(pid).unwrap().started, ..Owner::this_process() };
+        // Its end of the pipe closes a moment before it has ended.
+        std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        while !stat(pid).unwrap().has_ended {
+            std::thread::yield_now();
+        }
+        assert!(owner.is_gone() && Peer { pid, uid: 0 }.is_gone());
+        // As of a master that went into the background, whose workers are somebody else's descendants now.
+        assert!(owner.permits(Peer { pid: our_pid(), uid: owner.uid + 12_345 }));
+        child.wait().unwrap();
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Submissions without an answer; one more is [`NotTaken::NoRoom`].
-pub const OUTSTANDING_MAX_COUNT: usize = 64;
+/// Submissions without an answer; one more is [`NotTaken::NoRoom`]. A worker that does nothing but answer makes some five in a
+/// millisecond, so this is a server that others keep from running for 200 ms; the bytes are bounded by themselves.
+pub const OUTSTANDING_MAX_COUNT: usize = 1024;
 /// Their bytes, in memory and memory files. One submission that is bigger is taken when there is no other.
 pub const OUTSTANDING_MAX_BYTES: usize = 8 << 20;
 /// Memory files, of those and of copies: each is a descriptor of the host.

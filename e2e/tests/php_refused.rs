@@ -136,7 +136,7 @@ async fn a_user_who_may_have_one_more_task_gets_a_thread() {
         "--reuid=54321",
         "--regid=54321",
         "--clear-groups",
-        "sh",
+        "bash",
         "-c",
         "ulimit -u 2; exec \"$@\"",
         "sh",

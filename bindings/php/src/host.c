@@ -238,10 +238,11 @@ void ll_host_shutdown(void)
 		lastlight_counts_t counts = {.size = sizeof(counts)};
 		lastlight_close(handle, within, &counts);
 		ll_host_take_messages();
-		if (counts.lost) {
-			char text[128];
-			snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64 " submissions of process %d are lost by its end", counts.lost,
-				counts.submitted, (int)getpid());
+		uint64_t no_room = counts.no_room + counts.not_taken;
+		if (counts.lost || no_room) {
+			char text[192];
+			snprintf(text, sizeof(text), "of process %d %" PRIu64 " submissions found no room, and %" PRIu64 " of %" PRIu64
+				" are lost by its end", (int)getpid(), no_room, counts.lost, counts.submitted);
 			say(text, LASTLIGHT_LEVEL_WARN);
 		}
 		lastlight_free(handle);

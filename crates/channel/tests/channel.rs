@@ -608,6 +608,7 @@ fn l145_reconnecting_pauses_longer_and_longer() {
         Err(std::io::Error::other("as the test wants it"))
     };
     let options = ClientOptions {
+        outstanding_max_count: 64,
         handshake_max: Duration::from_millis(1),
         backoff_first: Duration::from_millis(20),
         backoff_max: Duration::from_millis(200),

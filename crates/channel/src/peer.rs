@@ -150,7 +150,7 @@ mod tests {
         let pid = child.id();
         let owner = Owner { pid, started: stat(pid).unwrap().started, ..Owner::this_process() };
         // Its end of the pipe closes a moment before it has ended.
-        std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        io::copy(&mut child.stdout.take().unwrap(), &mut io::sink()).unwrap();
         while !stat(pid).unwrap().has_ended {
             std::thread::yield_now();
         }

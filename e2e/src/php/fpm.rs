@@ -13,6 +13,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 use tempfile::TempDir;
 use testkit::Backend;
@@ -212,13 +213,13 @@ impl Setup {
         let folder = self.lay_out(scripts);
         let mut command = self.command(folder.path(), &[if self.daemon { "-D" } else { "-F" }]);
         let child = command.spawn().expect("php-fpm starts");
-        let mut fpm = Fpm { child, master: 0, setup: self.clone(), folder };
+        let mut fpm = Fpm { child, master: AtomicU32::new(0), setup: self.clone(), folder };
         if self.daemon {
             until("the end of what starts the daemon", || fpm.child.try_wait().expect("its status")).await;
         }
         until_or(READY, || fpm.log().contains(READY).then_some(()), || fpm.said()).await;
         let pid = std::fs::read_to_string(fpm.folder.path().join("fpm.pid")).expect("its pid file");
-        fpm.master = pid.trim().parse().expect("a pid");
+        fpm.master = AtomicU32::new(pid.trim().parse().expect("a pid"));
         fpm
     }
 
@@ -241,7 +242,7 @@ fn said(folder: &Path) -> String {
 #[derive(Debug)]
 pub struct Fpm {
     child: Child,
-    master: u32,
+    master: AtomicU32,
     setup: Setup,
     folder: TempDir,
 }
@@ -249,7 +250,12 @@ pub struct Fpm {
 impl Fpm {
     /// The master's id.
     pub fn master(&self) -> u32 {
-        self.master
+        // A daemon that is reloaded becomes one again, by another fork.
+        let pid = std::fs::read_to_string(self.folder.path().join("fpm.pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| pid.trim().parse().ok()).filter(|_| self.setup.daemon) {
+            self.master.store(pid, Ordering::Relaxed);
+        }
+        self.master.load(Ordering::Relaxed)
     }
 
     /// Where its files are; workers may write in `shared`.
@@ -265,7 +271,7 @@ impl Fpm {
     /// Its workers; one that was just forked does not say so yet.
     pub fn workers(&self) -> Vec<Process> {
         let mut all = self.processes();
-        all.retain(|process| process.is_worker() || process.parent == self.master);
+        all.retain(|process| process.is_worker() || process.parent == self.master());
         all
     }
 
@@ -313,7 +319,7 @@ impl Fpm {
 
     /// Begins anew (`SIGUSR2`), without waiting for it.
     pub async fn reload(&self) {
-        kill(self.master, "USR2").await;
+        kill(self.master(), "USR2").await;
     }
 
     /// How often it was ready.
@@ -344,13 +350,13 @@ impl Fpm {
 
     /// Sends the master a signal and waits until nobody is left: neither worker nor sidecar.
     pub async fn stop(&mut self, signal: &str) {
-        kill(self.master, signal).await;
+        kill(self.master(), signal).await;
         self.wait_gone().await;
     }
 
     /// Waits until the master has ended.
     pub async fn wait_master(&mut self) {
-        let master = self.master;
+        let master = self.master();
         until("the end of the master", || {
             // Reaped where it is ours.
             drop(self.child.try_wait());
@@ -367,7 +373,7 @@ impl Fpm {
     }
 
     fn master_or_child(&self) -> u32 {
-        if self.master == 0 { self.child.id() } else { self.master }
+        if self.master() == 0 { self.child.id() } else { self.master() }
     }
 
     /// How it was set up.

@@ -189,6 +189,11 @@ impl Hosting {
                 }
             },
             State::Serving { server, begun } => match server.heard() {
+                // As it was told to: by us no more, or by the master that this process became (`relieve_parent`).
+                Ok(Some(Said::Stopped(_))) => {
+                    self.serving.store(0, Ordering::Relaxed);
+                    local.retire(server);
+                }
                 Ok(Some(_)) | Err(_) => local.state = State::Serving { server, begun },
                 Ok(None) => self.ended(local, server, begun, now),
             },

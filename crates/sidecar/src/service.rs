@@ -4,6 +4,7 @@ use crate::Kind;
 use agent::local::{Local, NotAccepted};
 use agent::{HeaderMap, HeaderName, HeaderValue, Uri};
 use channel::{Announced, Answer, Denied, Flushing, Headers, Peer, Reason, Service, Submission};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ pub(crate) struct AgentService {
     local: Local,
     routes: Routes,
     flushes: Mutex<Vec<(Instant, Flushing)>>,
+    /// Somebody was not served, and that was said.
+    was_denied: AtomicBool,
 }
 
 /// The routes of the kinds that have one each.
@@ -72,7 +75,12 @@ impl Routes {
 
 impl AgentService {
     pub(crate) fn new(local: Local) -> Arc<Self> {
-        Arc::new(Self { local, routes: Routes::new(), flushes: Mutex::default() })
+        Arc::new(Self {
+            local,
+            routes: Routes::new(),
+            flushes: Mutex::default(),
+            was_denied: AtomicBool::new(false),
+        })
     }
 
     /// Flushes that clients asked for since the last call: until when, and whom to tell.
@@ -122,11 +130,14 @@ impl Service for AgentService {
     }
 
     fn denied(&self, peer: Peer, why: Denied) {
-        log::warn!(
-            "a process is not served: {why:?} (process {}, user {}); more like it are counted only",
-            peer.pid,
-            peer.uid
-        );
+        // Whoever it is may come again and again.
+        if !self.was_denied.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "a process is not served: {why:?} (process {}, user {}); from now on that is counted only",
+                peer.pid,
+                peer.uid
+            );
+        }
     }
 }
 

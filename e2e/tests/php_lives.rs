@@ -28,13 +28,25 @@ fn everywhere() -> impl Iterator<Item = (Mode, bool)> {
 async fn a_stop_loses_no_span_and_no_statistics() {
     let Some(php) = Php::at_hand() else { return };
     for ((mode, daemon), signal) in everywhere().flat_map(|case| [(case, "QUIT"), (case, "TERM")]) {
+        eprintln!("{mode:?}, daemon: {daemon}, SIG{signal}");
         let backend = Backend::start().await;
         let mut fpm = pool(&php, &backend, mode, Pool::new("www", Manager::Static(3)), daemon).await;
-        fpm.requests(&["www"], 0..50).await;
-        // At once: nothing has arrived yet, or not all.
+        let mut next = 0;
+        if signal == "TERM" {
+            // FPM's workers have no handler of it: what one has not sent when it comes is gone, which is what it holds until
+            // its first connection is there, some milliseconds after its first request. Each has one after this.
+            let mut answered = BTreeSet::new();
+            while answered.len() < 3 {
+                answered.extend(fpm.requests(&["www"], next..next + 8).await);
+                next += 8;
+            }
+            wait_served(&backend, next).await;
+        }
+        fpm.requests(&["www"], next..next + 50).await;
+        // At once: nothing of the last requests has arrived yet, or not all.
         fpm.stop(signal).await;
-        assert_served(&backend, 50);
-        assert_counted(&backend, 50);
+        assert_served(&backend, next + 50);
+        assert_counted(&backend, next + 50);
     }
 }
 

@@ -23,8 +23,8 @@ test: ## Everything CI checks: lints, unit tests, interleavings, real clients, a
 unit: ## Unit and property tests only
 	$(CARGO) test --workspace --exclude lastlight-e2e
 
-interleave: ## The receipt and the stack under every interleaving (loom, shuttle)
-	RUSTFLAGS="--cfg loom" $(CARGO) test --target-dir target/loom --package lastlight-model --lib
+interleave: ## The receipt, the stack and what is of one process under every interleaving (loom, shuttle)
+	RUSTFLAGS="--cfg loom" $(CARGO) test --target-dir target/loom --package lastlight-model --package lastlight-sidecar --lib
 	RUSTFLAGS="--cfg shuttle" $(CARGO) test --target-dir target/shuttle --package lastlight-lifecycle --lib
 
 e2e: build ## Real tracers against a scripted backend

@@ -59,6 +59,7 @@ const BANS: &[Ban] = &[
             "crates/init/src/sys",
             "crates/channel/probe/fork.rs",
             "crates/sidecar/src/fork.rs",
+            "crates/sidecar/src/fork/list.rs",
             "crates/sidecar/src/host/spawn.rs",
             "crates/sidecar/src/host/files.rs",
             "crates/sidecar/src/watch.rs",

@@ -4,10 +4,12 @@
 //! data that may be half written. So nothing is unlocked or made good here: a child does not touch what is its parent's,
 //! and begins with its own.
 
+mod list;
+
+use list::List;
 use std::fmt;
 use std::panic::catch_unwind;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Forks that handlers saw, along the line of this process's ancestors. With the number of the process it tells a process
@@ -30,90 +32,25 @@ impl Identity {
 
 /// A value for each process of a line of forks, made when it is first asked for.
 ///
-/// A list that only grows, from this process's to its ancestors': one exchange of a pointer adds to it, so a fork finds it
-/// whole whatever other threads do. What is an ancestor's is never dropped: it may be half written.
+/// A fork finds the list whole (see `list.rs`). What is an ancestor's is never dropped: it may be half written.
 pub(crate) struct ProcessLocal<T> {
-    newest: AtomicPtr<Slot<T>>,
+    list: List<Identity, Mutex<T>>,
 }
-
-struct Slot<T> {
-    identity: Identity,
-    value: Mutex<T>,
-    older: *mut Slot<T>,
-}
-
-// `AtomicPtr` is for any `T`; the values are reached from all threads, one at a time.
-#[expect(unsafe_code, reason = "pointers say nothing about threads")]
-// SAFETY: the values are owned, and handed out behind a mutex.
-unsafe impl<T: Send> Send for ProcessLocal<T> {}
-#[expect(unsafe_code, reason = "pointers say nothing about threads")]
-// SAFETY: as above; the list itself changes by atomic exchange alone, and its slots not at all.
-unsafe impl<T: Send> Sync for ProcessLocal<T> {}
 
 impl<T> ProcessLocal<T> {
     pub(crate) const fn new() -> Self {
-        Self { newest: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    /// This process's value, if it has one.
-    fn find(&self, identity: Identity) -> Option<&Mutex<T>> {
-        let mut at: *const Slot<T> = self.newest.load(Ordering::Acquire);
-        loop {
-            #[expect(unsafe_code, reason = "the list is of pointers")]
-            // SAFETY: null, or a slot that was leaked from a box when it was added and is freed by `drop` alone, which has no
-            // other borrow of `self` beside it. Slots are not written after they were added.
-            let slot = unsafe { at.as_ref() }?;
-            if slot.identity == identity {
-                return Some(&slot.value);
-            }
-            at = slot.older;
-        }
+        Self { list: List::new() }
     }
 
     /// This process's value; made by `make` when there is none. What another thread makes at the same time wins.
     pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &Mutex<T> {
-        let identity = Identity::now();
-        if let Some(value) = self.find(identity) {
-            return value;
-        }
-        let older = self.newest.load(Ordering::Acquire);
-        let mut slot = Box::new(Slot { identity, value: Mutex::new(make()), older });
-        loop {
-            let older = slot.older;
-            let new = Box::into_raw(slot);
-            match self.newest.compare_exchange(older, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    #[expect(unsafe_code, reason = "the list is of pointers")]
-                    // SAFETY: from the box above, and from here on as in `find`.
-                    return unsafe { &(*new).value };
-                }
-                Err(newest) => {
-                    #[expect(unsafe_code, reason = "the list is of pointers")]
-                    // SAFETY: from the box above, and not added: nobody else has it.
-                    let mut again = unsafe { Box::from_raw(new) };
-                    if let Some(value) = self.find(identity) {
-                        return value;
-                    }
-                    again.older = newest;
-                    slot = again;
-                }
-            }
-        }
+        self.list.get(Identity::now(), || Mutex::new(make()))
     }
 
     /// This process's value, if it has one, without waiting for anybody.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
-        let identity = Identity::now();
-        let mut at = *self.newest.get_mut();
-        loop {
-            #[expect(unsafe_code, reason = "the list is of pointers")]
-            // SAFETY: as in `find`, and nobody else has the list while it is borrowed so.
-            let slot = unsafe { at.as_mut() }?;
-            if slot.identity == identity {
-                return Some(slot.value.get_mut().unwrap_or_else(PoisonError::into_inner));
-            }
-            at = slot.older;
-        }
+        let value = self.list.get_mut(Identity::now())?;
+        Some(value.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A copy of the value of the nearest ancestor that had one; `None` where a thread of it was just at it.
@@ -121,11 +58,8 @@ impl<T> ProcessLocal<T> {
     where
         T: Clone,
     {
-        #[expect(unsafe_code, reason = "the list is of pointers")]
-        // SAFETY: as in `find`.
-        let slot = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
         // What a fork finds unlocked is whole: of what other threads wrote it leaves out the end alone.
-        slot.value.try_lock().ok().map(|value| value.clone())
+        self.list.newest()?.try_lock().ok().map(|value| value.clone())
     }
 
     /// Works with this process's value. Waits for other threads of it that do.
@@ -143,17 +77,7 @@ impl<T> fmt::Debug for ProcessLocal<T> {
 
 impl<T> Drop for ProcessLocal<T> {
     fn drop(&mut self) {
-        let identity = Identity::now();
-        let mut at = *self.newest.get_mut();
-        while !at.is_null() {
-            #[expect(unsafe_code, reason = "the list is of pointers")]
-            // SAFETY: as in `find`; nobody else has the list any more, so that each slot is freed once.
-            let slot = unsafe { Box::from_raw(at) };
-            at = slot.older;
-            if slot.identity != identity {
-                std::mem::forget(slot);
-            }
-        }
+        self.list.clear(Identity::now());
     }
 }
 
@@ -161,6 +85,9 @@ impl<T> Drop for ProcessLocal<T> {
 pub(crate) trait BeforeFork: Send + Sync {
     /// In bounded time, and without a lock that another thread holds for longer.
     fn before_fork(&self);
+
+    /// Afterwards, in the process that forked. Makes nothing and takes no time.
+    fn after_fork(&self);
 }
 
 type Handles = Vec<Weak<dyn BeforeFork>>;
@@ -179,8 +106,8 @@ pub(crate) fn watch(handle: Weak<dyn BeforeFork>) {
     });
     if !INSTALLED.swap(true, Ordering::Relaxed) {
         #[expect(unsafe_code, reason = "there is no safe call that asks to be told of forks")]
-        // SAFETY: both handlers are functions of this library, which unwind over nobody.
-        let result = unsafe { nix::libc::pthread_atfork(Some(prepare), None, Some(child)) };
+        // SAFETY: the handlers are functions of this library, which unwind over nobody.
+        let result = unsafe { nix::libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
         INSTALLED.store(result == 0, Ordering::Relaxed);
     }
 }
@@ -191,10 +118,19 @@ fn with_handles<R>(work: impl FnOnce(&mut Handles) -> R) -> R {
 
 /// In the process that forks, before it does. No lock is held over the fork.
 extern "C" fn prepare() {
+    each(|handle| handle.before_fork());
+}
+
+/// In the process that forked, or could not.
+extern "C" fn parent() {
+    each(|handle| handle.after_fork());
+}
+
+fn each(work: fn(&dyn BeforeFork)) {
     // What panicked has said so already.
     catch_unwind(|| {
         let handles = with_handles(|handles| handles.clone());
-        handles.iter().filter_map(Weak::upgrade).for_each(|handle: Arc<dyn BeforeFork>| handle.before_fork());
+        handles.iter().filter_map(Weak::upgrade).for_each(|handle: Arc<dyn BeforeFork>| work(&*handle));
     })
     .ok();
 }
@@ -234,15 +170,9 @@ mod tests {
         let dropped = Arc::new(AtomicUsize::new(0));
         let local = ProcessLocal::new();
         let ancestor = Identity { pid: u32::MAX, generation: 0 };
-        let slot = Slot {
-            identity: ancestor,
-            value: Mutex::new(Counted(Arc::clone(&dropped))),
-            older: ptr::null_mut(),
-        };
-        local.newest.store(Box::into_raw(Box::new(slot)), Ordering::Release);
         // Held for ever, as by a thread that the fork left behind.
-        let held = local.find(ancestor).unwrap().lock().unwrap();
-        std::mem::forget(held);
+        let held = local.list.get(ancestor, || Mutex::new(Counted(Arc::clone(&dropped))));
+        std::mem::forget(held.lock().unwrap());
         local.with(|| Counted(Arc::clone(&dropped)), |_| ());
         assert_eq!(Arc::strong_count(&dropped), 3);
         drop(local);

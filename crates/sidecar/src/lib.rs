@@ -7,34 +7,42 @@
 //! process. What it would log, it keeps ([`Sidecar::next_message`]); it writes to no stream of its host, handles no signal,
 //! and leaves nothing to be done at the host's exit.
 
-#[cfg(target_os = "linux")]
+// The runtime does not build for loom: what loom looks at is built alone.
+#[cfg(all(test, loom))]
+mod interleavings;
+#[cfg(all(test, loom))]
+#[path = "fork/list.rs"]
+mod list;
+
+#[cfg(all(target_os = "linux", not(loom)))]
 mod clients;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod control;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod fork;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod handle;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod host;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod message;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod options;
+#[cfg(not(loom))]
 #[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
 pub mod process;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod serve;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod service;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 mod watch;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use channel::ClientCounts;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use handle::{NotTaken, Sidecar};
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use message::{Level, MESSAGE_MAX_BYTES, MESSAGES_MAX_COUNT, Message};
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use options::{InUse, Kind, Mode, OpenError, Options, READY_WITHIN, UnknownMode};

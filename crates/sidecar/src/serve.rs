@@ -1,7 +1,6 @@
 //! The server: an agent and a channel on one thread, in whichever process, until it is told to stop or nobody is left.
 
 use crate::control::{self, Said, Told};
-use crate::host::Gate;
 use crate::service::AgentService;
 use crate::watch;
 use agent::config::Config;
@@ -38,13 +37,8 @@ pub(crate) enum Ended {
 
 /// Serves on this thread, which must be one of ours. Says over `control` that it is ready, that it is not needed or why it
 /// cannot be, and at the end what became of everything. Ends at an order, or when no process of the tree is left at the
-/// other end. Passes `gate` when it is ready.
-pub(crate) fn serve(
-    rendezvous: Arc<Rendezvous>,
-    control: OwnedFd,
-    strings: SharedStrings,
-    gate: &Gate,
-) -> Ended {
+/// other end.
+pub(crate) fn serve(rendezvous: Arc<Rendezvous>, control: OwnedFd, strings: SharedStrings) -> Ended {
     // A guest has the one thread, and the subprocess needs no more.
     agent::stay_on_this_thread();
     let Some(lock) = rendezvous.try_serve() else {
@@ -74,7 +68,6 @@ pub(crate) fn serve(
         match started.await {
             Ok((running, service, server)) => {
                 control::say(&control, &Said::ready());
-                gate.pass();
                 run(running, &service, server, &control, stop_timeout).await
             }
             Err(why) => {

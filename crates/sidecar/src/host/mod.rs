@@ -1,7 +1,6 @@
 //! Who serves, and where: the decision of a tree, and what each of its processes does about it.
 
 mod files;
-mod gate;
 mod spawn;
 mod start;
 mod subprocess;
@@ -9,7 +8,6 @@ mod thread;
 
 use files::SharedNumber;
 pub(crate) use files::inherited_control;
-pub(crate) use gate::Gate;
 
 use crate::fork::{BeforeFork, ProcessLocal};
 use crate::message::{self, Level};
@@ -31,9 +29,6 @@ const LOCK_PERIOD: Duration = Duration::from_millis(2);
 /// How long a master that went into the background waits for the server of the process that it was.
 const RELIEVED_WITHIN: Duration = Duration::from_millis(500);
 
-/// How long a thread that was just started for a fork, and is ready, may take to stand still.
-const STANDING_WITHIN: Duration = Duration::from_secs(1);
-
 /// Starts servers as decided. Its memory is inherited by children, and with it what was decided.
 pub(crate) struct Hosting {
     rendezvous: Arc<Rendezvous>,
@@ -54,8 +49,6 @@ pub(crate) struct Hosting {
     /// The last process, of this line of forks, that made a client.
     used: AtomicU32,
     lazy: bool,
-    /// Before which a thread stands that is started for a fork.
-    gate: Arc<Gate>,
     local: ProcessLocal<Local>,
 }
 
@@ -105,7 +98,6 @@ impl Hosting {
             serving_control: SharedNumber::default(),
             used: AtomicU32::new(0),
             lazy,
-            gate: Arc::default(),
             local: ProcessLocal::new(),
         }
     }
@@ -248,17 +240,8 @@ impl BeforeFork for Hosting {
             if self.is_served_by_daemonizer() {
                 self.relieve_parent();
             }
-            let had_thread = local.has_thread();
-            self.gate.close();
             self.ensure_now(&mut local);
-            if local.has_thread() && !had_thread {
-                self.gate.await_standing(STANDING_WITHIN);
-            }
         }
-    }
-
-    fn after_fork(&self) {
-        self.gate.open();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who serves, and where: the decision of a tree, and what each of its processes does about it.
 
 mod files;
+mod gate;
 mod spawn;
 mod start;
 mod subprocess;
@@ -8,6 +9,7 @@ mod thread;
 
 use files::SharedNumber;
 pub(crate) use files::inherited_control;
+pub(crate) use gate::Gate;
 
 use crate::fork::{BeforeFork, ProcessLocal};
 use crate::message::{self, Level};
@@ -29,6 +31,9 @@ const LOCK_PERIOD: Duration = Duration::from_millis(2);
 /// How long a master that went into the background waits for the server of the process that it was.
 const RELIEVED_WITHIN: Duration = Duration::from_millis(500);
 
+/// How long a thread that was just started for a fork, and is ready, may take to stand still.
+const STANDING_WITHIN: Duration = Duration::from_secs(1);
+
 /// Starts servers as decided. Its memory is inherited by children, and with it what was decided.
 pub(crate) struct Hosting {
     rendezvous: Arc<Rendezvous>,
@@ -49,6 +54,8 @@ pub(crate) struct Hosting {
     /// The last process, of this line of forks, that made a client.
     used: AtomicU32,
     lazy: bool,
+    /// Before which a thread stands that is started for a fork. A child's is open, whatever its parent's was.
+    gates: ProcessLocal<Arc<Gate>>,
     local: ProcessLocal<Local>,
 }
 
@@ -98,6 +105,7 @@ impl Hosting {
             serving_control: SharedNumber::default(),
             used: AtomicU32::new(0),
             lazy,
+            gates: ProcessLocal::new(),
             local: ProcessLocal::new(),
         }
     }
@@ -227,6 +235,10 @@ impl Hosting {
         }
     }
 
+    fn gate(&self) -> Arc<Gate> {
+        self.gates.with(Arc::default, |gate| Arc::clone(gate))
+    }
+
     fn local(&self) -> &Mutex<Local> {
         self.local.get(Local::default)
     }
@@ -240,8 +252,17 @@ impl BeforeFork for Hosting {
             if self.is_served_by_daemonizer() {
                 self.relieve_parent();
             }
+            let (had_thread, gate) = (local.has_thread(), self.gate());
+            gate.close();
             self.ensure_now(&mut local);
+            if local.has_thread() && !had_thread {
+                gate.await_standing(STANDING_WITHIN);
+            }
         }
+    }
+
+    fn after_fork(&self) {
+        self.gate().open();
     }
 }
 

@@ -124,6 +124,15 @@ impl Local {
         matches!(self.state, State::Starting { .. })
     }
 
+    /// Whether a thread of this process serves, or is about to.
+    pub(super) fn has_thread(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Starting { server: Server::Thread(_), .. }
+                | State::Serving { server: Server::Thread(_), .. }
+        )
+    }
+
     /// Leaves a server alone that ended, or will: a subprocess as nobody is at the other end of its control socket.
     fn retire(&mut self, server: Server) {
         if let Server::Thread(thread) = server {
@@ -257,7 +266,7 @@ impl Hosting {
         let started = if files::identity(self.rendezvous.listener()) != Some(self.listener) {
             Err("its socket was closed in this process".to_owned())
         } else if way == Way::Thread {
-            let thread = ServerThread::start(&self.rendezvous, strings);
+            let thread = ServerThread::start(&self.rendezvous, strings, self.gate());
             thread.map(Server::Thread).map_err(|error| format!("no thread: {error}"))
         } else {
             Subprocess::start(&self.rendezvous, self.binary.as_deref(), &*strings).map(Server::Subprocess)

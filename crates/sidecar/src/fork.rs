@@ -85,6 +85,9 @@ impl<T> Drop for ProcessLocal<T> {
 pub(crate) trait BeforeFork: Send + Sync {
     /// In bounded time, and without a lock that another thread holds for longer.
     fn before_fork(&self);
+
+    /// Afterwards, in the process that forked. Makes nothing and takes no time.
+    fn after_fork(&self);
 }
 
 type Handles = Vec<Weak<dyn BeforeFork>>;
@@ -103,8 +106,8 @@ pub(crate) fn watch(handle: Weak<dyn BeforeFork>) {
     });
     if !INSTALLED.swap(true, Ordering::Relaxed) {
         #[expect(unsafe_code, reason = "there is no safe call that asks to be told of forks")]
-        // SAFETY: both handlers are functions of this library, which unwind over nobody.
-        let result = unsafe { nix::libc::pthread_atfork(Some(prepare), None, Some(child)) };
+        // SAFETY: the handlers are functions of this library, which unwind over nobody.
+        let result = unsafe { nix::libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
         INSTALLED.store(result == 0, Ordering::Relaxed);
     }
 }
@@ -115,10 +118,19 @@ fn with_handles<R>(work: impl FnOnce(&mut Handles) -> R) -> R {
 
 /// In the process that forks, before it does. No lock is held over the fork.
 extern "C" fn prepare() {
+    each(|handle| handle.before_fork());
+}
+
+/// In the process that forked, or could not.
+extern "C" fn parent() {
+    each(|handle| handle.after_fork());
+}
+
+fn each(work: fn(&dyn BeforeFork)) {
     // What panicked has said so already.
     catch_unwind(|| {
         let handles = with_handles(|handles| handles.clone());
-        handles.iter().filter_map(Weak::upgrade).for_each(|handle: Arc<dyn BeforeFork>| handle.before_fork());
+        handles.iter().filter_map(Weak::upgrade).for_each(|handle: Arc<dyn BeforeFork>| work(&*handle));
     })
     .ok();
 }

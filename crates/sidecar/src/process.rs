@@ -1,6 +1,6 @@
 //! `lastlight sidecar`: the server in a process of its own.
 
-use crate::host::inherited_control;
+use crate::host::{Gate, inherited_control};
 use crate::serve::{Ended, serve};
 use agent::SharedStrings;
 use channel::Rendezvous;
@@ -38,7 +38,7 @@ pub fn main(strings: SharedStrings) -> ExitCode {
             return ExitCode::from(EXIT_UNAVAILABLE);
         }
     };
-    match serve(rendezvous, control, strings) {
+    match serve(rendezvous, control, strings, &Gate::default()) {
         Ended::NotNeeded | Ended::Stopped | Ended::Lost => ExitCode::SUCCESS,
         Ended::Failed => ExitCode::from(EXIT_UNAVAILABLE),
     }

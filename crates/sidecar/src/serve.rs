@@ -1,6 +1,7 @@
 //! The server: an agent and a channel on one thread, in whichever process, until it is told to stop or nobody is left.
 
 use crate::control::{self, Said, Told};
+use crate::host::Gate;
 use crate::service::AgentService;
 use crate::watch;
 use agent::config::Config;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 /// What a stop leaves of its time for the agent, once the channel's clients were answered: the channel may use a part.
 const CHANNEL_SHARE: u32 = 4;
 /// How long busy clients are left alone: waking up costs as much as serving some of them, and they wait for nothing.
-const REST: Duration = Duration::from_millis(3);
+const REST: Duration = Duration::from_millis(8);
 /// Submissions of one turn from which on there is no rest: a client has a bound of what may wait for its answer.
 const NO_REST_FROM_COUNT: u64 = 16;
 
@@ -37,8 +38,13 @@ pub(crate) enum Ended {
 
 /// Serves on this thread, which must be one of ours. Says over `control` that it is ready, that it is not needed or why it
 /// cannot be, and at the end what became of everything. Ends at an order, or when no process of the tree is left at the
-/// other end.
-pub(crate) fn serve(rendezvous: Arc<Rendezvous>, control: OwnedFd, strings: SharedStrings) -> Ended {
+/// other end. Passes `gate` when it is ready.
+pub(crate) fn serve(
+    rendezvous: Arc<Rendezvous>,
+    control: OwnedFd,
+    strings: SharedStrings,
+    gate: &Gate,
+) -> Ended {
     // A guest has the one thread, and the subprocess needs no more.
     agent::stay_on_this_thread();
     let Some(lock) = rendezvous.try_serve() else {
@@ -68,6 +74,7 @@ pub(crate) fn serve(rendezvous: Arc<Rendezvous>, control: OwnedFd, strings: Shar
         match started.await {
             Ok((running, service, server)) => {
                 control::say(&control, &Said::ready());
+                gate.pass();
                 run(running, &service, server, &control, stop_timeout).await
             }
             Err(why) => {

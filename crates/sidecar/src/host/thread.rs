@@ -1,6 +1,7 @@
 //! A server on a thread of the host.
 
 use super::files::{self, Given, Table};
+use super::gate::Gate;
 use crate::control::{self, Said, Told};
 use crate::message::{self, Level};
 use crate::serve::serve;
@@ -10,6 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -34,8 +36,12 @@ pub(crate) struct ServerThread {
 
 impl ServerThread {
     /// Starts it, with all signals blocked and, where that can be had, a table of descriptors of its own. What it says next
-    /// comes over its control socket.
-    pub(crate) fn start(rendezvous: &Rendezvous, strings: SharedStrings) -> io::Result<Self> {
+    /// comes over its control socket; when it is ready it passes `gate`, and does nothing before.
+    pub(crate) fn start(
+        rendezvous: &Rendezvous,
+        strings: SharedStrings,
+        gate: Arc<Gate>,
+    ) -> io::Result<Self> {
         let (server, owner) = control::pair()?;
         let rendezvous = rendezvous.try_clone()?;
         let given = Given::new(server);
@@ -54,10 +60,10 @@ impl ServerThread {
             // A guest's panic ends this thread, and is told.
             let work = || match table {
                 Table::Own => match files::fit_runtime(rendezvous, control) {
-                    Ok((rendezvous, control)) => drop(serve(rendezvous, control, strings)),
+                    Ok((rendezvous, control)) => drop(serve(rendezvous, control, strings, &gate)),
                     Err(error) => message::say(Level::Warn, format!("no runtime for the sidecar: {error}")),
                 },
-                Table::Shared => drop(serve(rendezvous, control, strings)),
+                Table::Shared => drop(serve(rendezvous, control, strings, &gate)),
             };
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 message::say(

@@ -43,6 +43,11 @@ static PHP_GSHUTDOWN_FUNCTION(lastlight)
 	free(lastlight_globals->spans);
 	free(lastlight_globals->at_fork);
 	free(lastlight_globals->inherited);
+	/* The library stays loaded, and PHP may still tell of errors. */
+	lastlight_globals->trace = NULL;
+	lastlight_globals->spans = NULL;
+	lastlight_globals->spans_len = 0;
+	lastlight_globals->at_fork = lastlight_globals->inherited = NULL;
 	smart_str_free_ex(&lastlight_globals->metrics, 1);
 	smart_str_free_ex(&lastlight_globals->logs, 1);
 }

@@ -166,6 +166,7 @@ extern zend_class_entry *ll_span_ce;
 void ll_span_register(void);
 void ll_span_object(zval *out, uint32_t span);
 void ll_span_tags_of(uint32_t span, HashTable *tags);
+void ll_span_end(zval *object, zend_object *thrown);
 
 /* errors.c */
 void ll_errors_startup(void);

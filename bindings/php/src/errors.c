@@ -135,12 +135,18 @@ void ll_errors_startup(void)
 	zend_observer_error_register(on_error);
 }
 
-static zend_string *property(zend_object *throwable, const char *name, size_t length, zval *room)
+/* A property of Exception or Error as it stands there. Where the program unset it, it is not asked for by __get(): that would run
+ * the program's code in the middle of ours. NULL where there is none. */
+static zval *property(zend_object *throwable, const char *name, size_t length)
 {
 	zend_class_entry *base = instanceof_function(throwable->ce, zend_ce_exception) ? zend_ce_exception : zend_ce_error;
-	zval *value = zend_read_property(base, throwable, name, length, true, room);
+	zend_property_info *info = zend_hash_str_find_ptr(&base->properties_info, name, length);
+	if (!info || (info->flags & ZEND_ACC_STATIC)) {
+		return NULL;
+	}
+	zval *value = OBJ_PROP(throwable, info->offset);
 	ZVAL_DEREF(value);
-	return Z_TYPE_P(value) == IS_STRING ? Z_STR_P(value) : NULL;
+	return value;
 }
 
 static lastlight_str frame_text(HashTable *frame, const char *key, size_t length)
@@ -178,18 +184,13 @@ static void append_frames(smart_str *stack, HashTable *frames)
 
 void ll_span_throwable(uint32_t span, zend_object *throwable)
 {
-	zval message_room, trace_room;
-	ZVAL_UNDEF(&message_room);
-	ZVAL_UNDEF(&trace_room);
-	zend_class_entry *base = instanceof_function(throwable->ce, zend_ce_exception) ? zend_ce_exception : zend_ce_error;
-	zend_string *message = property(throwable, ZEND_STRL("message"), &message_room);
-	zval *trace = zend_read_property(base, throwable, ZEND_STRL("trace"), true, &trace_room);
-	ZVAL_DEREF(trace);
+	zval *message = property(throwable, ZEND_STRL("message"));
+	zval *trace = property(throwable, ZEND_STRL("trace"));
 	smart_str stack = {0};
-	if (Z_TYPE_P(trace) == IS_ARRAY) {
+	if (trace && Z_TYPE_P(trace) == IS_ARRAY) {
 		append_frames(&stack, Z_ARRVAL_P(trace));
 	}
-	ll_note(lastlight_span_error(LL_G(trace), span, LL_ZSTR(throwable->ce->name), message ? LL_ZSTR(message) : LL_NONE,
-		stack.s ? LL_ZSTR(stack.s) : LL_NONE));
+	ll_note(lastlight_span_error(LL_G(trace), span, LL_ZSTR(throwable->ce->name),
+		message && Z_TYPE_P(message) == IS_STRING ? LL_ZSTR(Z_STR_P(message)) : LL_NONE, stack.s ? LL_ZSTR(stack.s) : LL_NONE));
 	smart_str_free(&stack);
 }

@@ -5,9 +5,6 @@
 
 #include "php_lastlight.h"
 
-#include "zend_exceptions.h"
-#include "zend_interfaces.h"
-
 #include "../lastlight_arginfo.h"
 
 /* A span with its tags, or one that does nothing where there is no room or nothing is wanted. */
@@ -57,23 +54,7 @@ PHP_FUNCTION(Lastlight_trace)
 		zend_unwrap_reference(return_value);
 	}
 	/* Through the object: the callback may have ended the span, or its whole trace. */
-	zval ignored;
-	if (EG(exception)) {
-		zend_object *thrown = EG(exception);
-		const zend_op *at = EG(opline_before_exception);
-		if (instanceof_function(thrown->ce, zend_ce_throwable)) {
-			zval error;
-			ZVAL_OBJ(&error, thrown);
-			EG(exception) = NULL;
-			zend_call_method_with_1_params(Z_OBJ(span), ll_span_ce, NULL, "seterror", &ignored, &error);
-			zval_ptr_dtor(&ignored);
-			zend_call_method_with_0_params(Z_OBJ(span), ll_span_ce, NULL, "finish", NULL);
-			EG(exception) = thrown;
-			EG(opline_before_exception) = at;
-		}
-	} else {
-		zend_call_method_with_0_params(Z_OBJ(span), ll_span_ce, NULL, "finish", NULL);
-	}
+	ll_span_end(&span, EG(exception));
 	zval_ptr_dtor(&span);
 }
 

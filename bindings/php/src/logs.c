@@ -5,6 +5,8 @@
 
 #include "php_lastlight.h"
 
+#include "zend_exceptions.h"
+
 #include "ext/json/php_json.h"
 
 void ll_logs_submit(void)
@@ -89,8 +91,13 @@ void ll_log(zend_string *message, zend_string *status, HashTable *context)
 	(void)php_json_encode_ex(&json, &entry,
 		PHP_JSON_PARTIAL_OUTPUT_ON_ERROR | PHP_JSON_INVALID_UTF8_SUBSTITUTE | PHP_JSON_UNESCAPED_SLASHES, 32);
 	zval_ptr_dtor(&entry);
+	/* What a jsonSerialize() of the program's threw is of this entry alone: nothing throws here for what cannot be said. */
+	bool is_thrown = EG(exception) != NULL;
+	if (is_thrown && !zend_is_unwind_exit(EG(exception)) && !zend_is_graceful_exit(EG(exception))) {
+		zend_clear_exception();
+	}
 	size_t length = smart_str_get_len(&json);
-	if (!length || length > LL_LOG_MAX_BYTES || EG(exception)) {
+	if (!length || length > LL_LOG_MAX_BYTES || is_thrown) {
 		LL_G(logs_dropped)++;
 	} else {
 		uint64_t now = ll_now_ns();

@@ -13,10 +13,26 @@
 #define NAME_MAX_BYTES 200
 #define TITLE_MAX_BYTES 500
 #define TEXT_MAX_BYTES 4000
+/* A whole datagram and a line that is already too long for another. More is not copied: this memory is none that PHP limits, and
+ * stays with the process. */
+#define LINES_MAX_BYTES (2 * LL_DATAGRAM_MAX_BYTES + 1)
+
+/* PHP may have jumped out of a line, for want of memory or time: what there is of it is no line. */
+static void cut_partial(void)
+{
+	zend_string *lines = LL_G(metrics).s;
+	if (!lines || !ZSTR_LEN(lines) || ZSTR_VAL(lines)[ZSTR_LEN(lines) - 1] == '\n') {
+		return;
+	}
+	const char *newline = zend_memrchr(ZSTR_VAL(lines), '\n', ZSTR_LEN(lines));
+	ZSTR_LEN(lines) = newline ? (size_t)(newline + 1 - ZSTR_VAL(lines)) : 0;
+	LL_G(metrics_dropped)++;
+}
 
 void ll_metrics_submit(void)
 {
 	smart_str *lines = &LL_G(metrics);
+	cut_partial();
 	if (!lines->s || !ZSTR_LEN(lines->s)) {
 		return;
 	}
@@ -33,7 +49,8 @@ void ll_metrics_submit(void)
 
 static void append(const char *data, size_t length)
 {
-	smart_str_appendl_ex(&LL_G(metrics), data, length, 1);
+	size_t room = LINES_MAX_BYTES - smart_str_get_len(&LL_G(metrics));
+	smart_str_appendl_ex(&LL_G(metrics), data, length < room ? length : room, 1);
 }
 
 #define APPEND(text) append(text, sizeof(text) - 1)
@@ -65,7 +82,7 @@ static void append_field(lastlight_str text, char also)
 {
 	size_t begin = smart_str_get_len(&LL_G(metrics));
 	append(text.data, text.length);
-	for (char *byte = ZSTR_VAL(LL_G(metrics).s) + begin, *end = byte + text.length; byte < end; byte++) {
+	for (char *byte = ZSTR_VAL(LL_G(metrics).s) + begin, *end = ZSTR_VAL(LL_G(metrics).s) + ZSTR_LEN(LL_G(metrics).s); byte < end; byte++) {
 		if ((unsigned char)*byte < ' ' || *byte == 0x7f || *byte == '|' || (also && *byte == also)) {
 			*byte = '_';
 		}
@@ -172,6 +189,7 @@ static bool begin_line(size_t *begin)
 	if (!LL_G(is_on)) {
 		return false;
 	}
+	cut_partial();
 	*begin = smart_str_get_len(&LL_G(metrics));
 	return true;
 }

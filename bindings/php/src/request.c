@@ -80,7 +80,7 @@ static void tag_url(uint32_t root, const char *uri)
 		/* A proxy's form has scheme and host itself, and may have a password before them. */
 		const char *scheme = strstr(uri, "://");
 		const char *path = scheme ? scheme + 3 + strcspn(scheme + 3, "/?#") : uri;
-		const char *at = scheme ? memchr(scheme, '@', (size_t)(path - scheme)) : NULL;
+		const char *at = scheme ? zend_memrchr(scheme, '@', (size_t)(path - scheme)) : NULL;
 		if (at) {
 			smart_str_appendl_ex(&url, uri, (size_t)(scheme + 3 - uri), 1);
 			uri = at + 1;

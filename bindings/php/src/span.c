@@ -101,6 +101,20 @@ void ll_span_tags_of(uint32_t span, HashTable *tags)
 	} ZEND_HASH_FOREACH_END();
 }
 
+/* Ends what trace() began. `thrown` may be what unwinds for `exit` or for a fiber that is destroyed: no error, but an end. Calls
+ * nothing of the program's, as an exception is under way. */
+void ll_span_end(zval *object, zend_object *thrown)
+{
+	uint32_t span = live(object);
+	if (span == LASTLIGHT_NO_SPAN) {
+		return;
+	}
+	if (thrown && instanceof_function(thrown->ce, zend_ce_throwable)) {
+		ll_span_throwable(span, thrown);
+	}
+	ll_span_close(span);
+}
+
 typedef lastlight_result (*setter)(lastlight_trace *, uint32_t, lastlight_str);
 
 static void set_text(INTERNAL_FUNCTION_PARAMETERS, setter set)

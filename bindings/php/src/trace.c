@@ -104,9 +104,15 @@ static void add_pair(lastlight_str name, lastlight_str value, void *with)
 	}
 }
 
+/* PHP's: another thread of the process may fork too, and must not read what this one writes. */
+static pthread_t thread;
+
 /* In the parent before each fork, as a trace is empty in a child. */
 static void before_fork(void)
 {
+	if (!pthread_equal(pthread_self(), thread)) {
+		return;
+	}
 	free(LL_G(at_fork));
 	uint32_t active = LL_G(trace) ? ll_span_active() : LASTLIGHT_NO_SPAN;
 	LL_G(at_fork) = active == LASTLIGHT_NO_SPAN ? NULL : context_of(active);
@@ -152,6 +158,7 @@ static lastlight_str default_service(void)
 
 static void watch_forks(void)
 {
+	thread = pthread_self();
 	pthread_atfork(before_fork, NULL, NULL);
 }
 

@@ -58,7 +58,7 @@ counts! {
         disconnected,
         /// Whoever had the name was not the server: it did not know the secret, or is another user's.
         squatted,
-        /// Servers that this process had started, as nobody served.
+        /// Times that this process had a server started, as nobody served; the lock decides whether it came to serve.
         promoted,
     }
 }

@@ -26,6 +26,12 @@ impl Descriptor {
         self.is_ours().then(|| self.as_fd())
     }
 
+    /// As a host does that closes it and opens a file of its own.
+    #[cfg(test)]
+    pub(crate) fn steal(&mut self, theirs: impl AsFd) {
+        rustix::io::dup2(theirs, self.fd.as_mut().expect("a descriptor")).expect("its number");
+    }
+
     fn is_ours(&self) -> bool {
         self.identity.is_some() && self.fd.as_ref().is_some_and(|fd| identity(fd.as_fd()) == self.identity)
     }
@@ -62,9 +68,7 @@ mod tests {
         let (reader, _writer) = std::io::pipe().expect("a pipe");
         let mut ours = Descriptor::new(reader.into());
         assert!(ours.get().is_some());
-        // As a host does that closes it and opens a file of its own.
-        let theirs = File::open("/proc/self/stat").expect("a file");
-        rustix::io::dup2(&theirs, ours.fd.as_mut().expect("a descriptor")).expect("its number");
+        ours.steal(File::open("/proc/self/stat").expect("a file"));
         assert!(ours.get().is_none());
         let theirs = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&ours.as_fd()));
         drop(ours);

@@ -59,7 +59,8 @@
 //! peer says is allocated before as many bytes are there.
 //!
 //! # What is promised
-//! - [`Client::submit`] makes system calls and never waits. Without room it says so at once, and the payload is the caller's.
+//! - [`Client::submit`] makes system calls and never waits, but for its [`Promote`] where nobody serves. Without room it says so
+//!   at once, and the payload is the caller's.
 //! - What it took is sent until it is answered, over as many connections and servers as it takes, by the client's own calls (it
 //!   has no thread). Not answered when the connection ended: sent again, marked as [`Submission::resent`], so a payload is
 //!   accepted at least once, and twice only when a server died, or hung for [`ANSWER_MAX`], between taking it and answering.
@@ -88,8 +89,9 @@
 //!   stay in the child until that ends: at most [`CONNECTIONS_MAX_COUNT`] and three. Closing them there needs a handler of
 //!   `fork`, which has no safe call; a server on a thread with a table of descriptors of its own leaves none
 //!   ([`Rendezvous::try_clone`]).
-//! - A host that closes descriptors that are not its own takes our socket with it. The rendezvous notices by the file's
-//!   identity, and nobody serves any more.
+//! - A host that closes descriptors that are not its own takes ours with it. Each is known by its file's identity, so that
+//!   what has its number by then is neither used nor closed ([`Descriptor`]). A client connects anew, by the name. That
+//!   process can serve no more, nor tell who does; a server that has a table of descriptors of its own serves on.
 //! - Processes that were not forked from the owner and got no [`Rendezvous::hand_over`] cannot connect.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]

@@ -37,10 +37,11 @@ const NAME_MAX_BYTES: usize = 107;
 ///
 /// # The serving lock
 /// A record lock on the listening socket itself. Of the kernel's locks it is the one that belongs to a *process* (to its table
-/// of descriptors, of which a thread may have one of its own): a child does not inherit it, so an orphan can tell that nobody serves; and it goes with the process however that ends. `flock`
-/// and open-file-description locks belong to what is inherited: they would be held for as long as any child lives.
-/// The price of a record lock is that it goes when its process closes *any* descriptor of the file; a duplicate that
-/// somebody makes of all descriptors and closes costs the lock, which a server notices at the next connection.
+/// of descriptors, of which a thread may have one of its own): a child does not inherit it, so an orphan can tell that nobody
+/// serves; and it goes with the process however that ends. `flock` and open-file-description locks belong to what is
+/// inherited: they would be held for as long as any child lives. The price of a record lock is that it goes when *any*
+/// descriptor of the file is closed in its table; a duplicate that somebody makes of all descriptors and closes costs the
+/// lock, which a server notices at the next connection.
 #[derive(Debug)]
 pub struct Rendezvous {
     listener: Descriptor,
@@ -158,7 +159,7 @@ impl Rendezvous {
         if !is_ours {
             return None;
         }
-        if !self.is_intact() || !self.lock() {
+        if !self.lock(FlockOperation::NonBlockingLockExclusive) {
             self.serving.store(0, Ordering::Release);
             return None;
         }
@@ -195,7 +196,9 @@ impl Rendezvous {
             l_len: 0,
             l_pid: 0,
         };
-        match fcntl(&self.listener, FcntlArg::F_GETLK(&mut lock)) {
+        // Whoever has the number now is not asked.
+        let Some(listener) = self.listener.get() else { return ServedBy::Unknown };
+        match fcntl(listener, FcntlArg::F_GETLK(&mut lock)) {
             Err(_) => ServedBy::Unknown,
             Ok(_) if lock.l_type == nix::libc::F_UNLCK as i16 => ServedBy::Nobody,
             // A thread of ours with a table of descriptors of its own, to which the lock belongs.
@@ -204,12 +207,9 @@ impl Rendezvous {
         }
     }
 
-    fn lock(&self) -> bool {
-        fcntl_lock(&self.listener, FlockOperation::NonBlockingLockExclusive).is_ok()
-    }
-
-    fn is_intact(&self) -> bool {
-        self.listener.get().is_some()
+    /// Not where the listener was closed: what has its number now is somebody else's, and so are its locks.
+    fn lock(&self, operation: FlockOperation) -> bool {
+        self.listener.get().is_some_and(|listener| fcntl_lock(listener, operation).is_ok())
     }
 
     /// A connection to the name, whoever serves it. It does not wait: without a server it is in the backlog.
@@ -223,7 +223,7 @@ impl Rendezvous {
     /// by [`Rendezvous::take_over`]. Does not wait.
     ///
     /// # Errors
-    /// When the socket takes nothing.
+    /// When the socket takes nothing, or the host has closed the listener.
     pub fn hand_over(&self, to: impl AsFd) -> io::Result<()> {
         let mut message = HAND_OVER.to_vec();
         message.extend(self.owner.pid.to_le_bytes());
@@ -231,7 +231,8 @@ impl Rendezvous {
         message.extend(self.owner.started.to_le_bytes());
         message.extend(self.secret.bytes());
         message.extend(&self.name);
-        if socket::send(to, &message, Some(self.listener.as_fd()))? {
+        let listener = self.listener.get().ok_or(io::ErrorKind::NotFound)?;
+        if socket::send(to, &message, Some(listener))? {
             Ok(())
         } else {
             Err(io::ErrorKind::WouldBlock.into())
@@ -294,7 +295,7 @@ impl ServingLock {
     /// Whether it is still ours. It was lost when somebody in this process closed a descriptor of the listener, and taken
     /// back here unless another process was faster.
     pub(crate) fn is_held(&self) -> bool {
-        self.pid == our_pid() && self.rendezvous.is_intact() && self.rendezvous.lock()
+        self.pid == our_pid() && self.rendezvous.lock(FlockOperation::NonBlockingLockExclusive)
     }
 }
 
@@ -302,8 +303,28 @@ impl Drop for ServingLock {
     fn drop(&mut self) {
         // A child's copy is no lock.
         if self.pid == our_pid() {
-            fcntl_lock(&self.rendezvous.listener, FlockOperation::NonBlockingUnlock).ok();
+            self.rendezvous.lock(FlockOperation::NonBlockingUnlock);
             self.rendezvous.serving.store(0, Ordering::Release);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_the_number_of_a_closed_listener_is_neither_locked_nor_asked_nor_handed_over() {
+        let mut rendezvous = Rendezvous::bind().unwrap();
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        assert_eq!(rendezvous.server(), ServedBy::Nobody);
+        rendezvous.hand_over(&ours).unwrap();
+        theirs.recv(&mut [0; 512]).unwrap();
+        let file = std::fs::File::open("/proc/self/stat").unwrap();
+        Arc::get_mut(&mut rendezvous).unwrap().listener.steal(&file);
+        assert_eq!(rendezvous.server(), ServedBy::Unknown);
+        assert!(rendezvous.try_serve().is_none() && rendezvous.try_clone().is_err());
+        assert!(rendezvous.hand_over(&ours).is_err() && theirs.recv(&mut [0; 512]).is_err());
     }
 }

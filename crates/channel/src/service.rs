@@ -1,4 +1,4 @@
-//! What is behind a server: the agent, later. The channel knows kinds and bytes.
+//! What is behind a server: the agent, in `sidecar`. The channel knows kinds and bytes.
 
 use crate::frame::{Denied, Headers, Reason};
 use crate::peer::Peer;

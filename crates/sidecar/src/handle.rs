@@ -76,7 +76,8 @@ impl Sidecar {
         self.hosting.ensure();
     }
 
-    /// Takes a payload to be delivered, or does not. Never waits: it costs some system calls and one copy.
+    /// Takes a payload to be delivered, or does not. It waits for no server: it costs some system calls and one copy, and stands
+    /// behind other threads that submit, or wait for answers, for some milliseconds. Where nobody serves it starts a server.
     ///
     /// # Errors
     /// When it is not taken; nothing of it was sent.

@@ -30,6 +30,11 @@ struct Ring {
 
 impl Ring {
     fn push(&mut self, level: Level, mut text: String) {
+        if text.contains(['\n', '\r']) {
+            // Errors of a configuration, one a line.
+            let lines: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.is_empty()).collect();
+            text = lines.join("; ");
+        }
         if text.len() > MESSAGE_MAX_BYTES {
             text.truncate(text.floor_char_boundary(MESSAGE_MAX_BYTES));
         }
@@ -103,6 +108,13 @@ mod tests {
         assert!(ring.pop().is_some_and(|message| message.text.starts_with("5 older")));
         assert!(ring.pop().is_some_and(|message| message.text == "5"));
         assert_eq!(std::iter::from_fn(|| ring.pop()).count(), MESSAGES_MAX_COUNT - 1);
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let mut ring = Ring::default();
+        ring.push(Level::Warn, "a: wrong\nb: wrong too\r\n".to_owned());
+        assert!(ring.pop().is_some_and(|message| message.text == "a: wrong; b: wrong too"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub const READY_WITHIN: Duration = Duration::from_secs(1);
 /// Where the agent runs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Mode {
-    /// In a subprocess where one can be had, else on a thread: decided once for the tree.
+    /// In a subprocess where one can be had, else on a thread: decided once for the tree, but for subprocesses that end again
+    /// and again, after which a process of it starts a thread.
     #[default]
     Auto,
     /// In a subprocess, or not at all.

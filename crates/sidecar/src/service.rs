@@ -11,16 +11,6 @@ use std::time::Instant;
 /// The header that says where a [`Kind::Request`] goes.
 const PATH: &[u8] = b":path";
 
-const KINDS: [Kind; 7] = [
-    Kind::TracesV04,
-    Kind::TracesV05,
-    Kind::Stats,
-    Kind::DogStatsD,
-    Kind::Telemetry,
-    Kind::Logs,
-    Kind::Request,
-];
-
 /// An agent on this thread, behind a channel.
 #[derive(Debug)]
 pub(crate) struct AgentService {
@@ -55,7 +45,7 @@ impl Routes {
     }
 
     fn of(&self, kind: u16, headers: &Headers<'_>) -> Result<Uri, Reason> {
-        let uri = match KINDS.into_iter().find(|known| *known as u16 == kind).ok_or(Reason::Kind)? {
+        let uri = match Kind::try_from(kind).map_err(|_| Reason::Kind)? {
             Kind::TracesV04 => &self.traces_v04,
             Kind::TracesV05 => &self.traces_v05,
             Kind::Stats => &self.stats,

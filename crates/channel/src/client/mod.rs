@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Unread answers from which on a submission reads them.
 const READ_FROM_COUNT: usize = 8;
+
 /// An answer that a call waits for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 enum Awaited {

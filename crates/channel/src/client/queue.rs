@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-/// Connections that may end over one submission, and servers that may die while they have it, before it is given up: it may be what ends servers.
+/// Connections that may end over one submission, and servers that may die while they have it, before it is given up: it may
+/// be what ends servers.
 const ENDS_MAX_COUNT: u8 = 5;
 
 /// Submissions in the order in which they were taken.

@@ -137,20 +137,23 @@ static KEEPING: ProcessLocal<()> = ProcessLocal::new();
 /// Numbers that are looked at, in a table that holds some.
 const NUMBERS_MAX_COUNT: RawFd = 256;
 
-/// Makes the calling thread's own table fit for a runtime. Both may get other numbers.
+/// Makes the calling thread's own table fit for a runtime. What is in it, which is all that is given, may get other numbers.
 ///
 /// # Errors
 /// When the system has no descriptors, or the runtime keeps what is not known.
 pub(crate) fn fit_runtime(
     mut rendezvous: Arc<Rendezvous>,
     mut control: OwnedFd,
-) -> io::Result<(Arc<Rendezvous>, OwnedFd)> {
+    mut lifeline: OwnedFd,
+) -> io::Result<(Arc<Rendezvous>, OwnedFd, OwnedFd)> {
     let kept = KEEPING.with(|| (), |()| find_kept())?;
-    let Some(numbers) = kept else { return Ok((rendezvous, control)) };
+    let Some(numbers) = kept else { return Ok((rendezvous, control, lifeline)) };
     // Out of the way: below them are some free numbers, or above.
     let above = numbers[0].max(numbers[1]) + 1;
-    if numbers.contains(&control.as_raw_fd()) {
-        control = rustix::io::fcntl_dupfd_cloexec(&control, above)?;
+    for fd in [&mut control, &mut lifeline] {
+        if numbers.contains(&fd.as_raw_fd()) {
+            *fd = rustix::io::fcntl_dupfd_cloexec(&*fd, above)?;
+        }
     }
     if numbers.contains(&rendezvous.listener().as_raw_fd()) {
         let (_first, _second) = (control.try_clone()?, control.try_clone()?);
@@ -165,7 +168,7 @@ pub(crate) fn fit_runtime(
     for (fd, number) in aside.into_iter().zip(numbers) {
         put(fd?.as_fd(), number);
     }
-    Ok((rendezvous, control))
+    Ok((rendezvous, control, lifeline))
 }
 
 fn find_kept() -> io::Result<Option<[RawFd; 2]>> {
@@ -214,7 +217,8 @@ fn close(number: RawFd) {
 
 #[expect(unsafe_code, reason = "there is no safe call that replaces by number")]
 fn put(fd: BorrowedFd<'_>, number: RawFd) {
-    // SAFETY: as in `close_range`: what is replaced is a standard stream of the thread's own table.
+    // SAFETY: as in `close_range`: what is replaced is a standard stream of the thread's own table, or a number that nothing
+    // in it has (see `fit_runtime`).
     unsafe { libc::dup2(fd.as_raw_fd(), number) };
 }
 
@@ -302,5 +306,31 @@ mod tests {
         drop(last);
         assert_eq!(end.read(&mut byte).unwrap(), 0);
         drop(others);
+    }
+
+    #[test]
+    fn what_the_thread_has_leaves_the_runtimes_numbers_and_stays_what_it_is() {
+        let (control, lifeline) = crate::control::pair().unwrap();
+        let rendezvous = Rendezvous::bind().unwrap();
+        let given = [control, lifeline].map(Given::new);
+        let [control, lifeline] = given.each_ref().map(Given::number);
+        let listener = rendezvous.listener().as_raw_fd();
+        for kept in [[control, lifeline], [lifeline, listener], [listener, control]] {
+            let rendezvous = Arc::clone(&rendezvous);
+            let thread = std::thread::spawn(move || {
+                assert_eq!(take_table([control, lifeline, listener]), Table::Own);
+                KEPT.store(i64::from(kept[0]) << 32 | i64::from(kept[1]), Ordering::Release);
+                let fds = [own(control), own(lifeline)];
+                let before = [&fds[0], &fds[1]].map(|fd| identity(fd.as_fd()));
+                let [control, lifeline] = fds;
+                let (rendezvous, control, lifeline) = fit_runtime(rendezvous, control, lifeline).unwrap();
+                assert_eq!([&control, &lifeline].map(|fd| identity(fd.as_fd())), before);
+                let numbers = [control.as_raw_fd(), lifeline.as_raw_fd(), rendezvous.listener().as_raw_fd()];
+                assert!(numbers.iter().all(|number| !kept.contains(number)), "{numbers:?} {kept:?}");
+                assert!(kept.iter().all(|number| is_open(*number)));
+            });
+            thread.join().unwrap();
+        }
+        KEPT.store(KEPT_UNKNOWN, Ordering::Release);
     }
 }

@@ -55,12 +55,12 @@ impl ServerThread {
         let spawned = Builder::new().name(NAME.to_owned()).stack_size(STACK_BYTES).spawn(move || {
             let _end: std::sync::mpsc::SyncSender<()> = end;
             let table = files::take_table(numbers);
-            let (control, _lifeline) = (given.take(), lifeline.take());
+            let (control, lifeline) = (given.take(), lifeline.take());
             table_taken.send(table).ok();
             // A guest's panic ends this thread, and is told.
             let work = || match table {
-                Table::Own => match files::fit_runtime(rendezvous, control) {
-                    Ok((rendezvous, control)) => drop(serve(rendezvous, control, strings, &gate)),
+                Table::Own => match files::fit_runtime(rendezvous, control, lifeline) {
+                    Ok((rendezvous, control, _lifeline)) => drop(serve(rendezvous, control, strings, &gate)),
                     Err(error) => message::say(Level::Warn, format!("no runtime for the sidecar: {error}")),
                 },
                 Table::Shared => drop(serve(rendezvous, control, strings, &gate)),

@@ -229,8 +229,10 @@ fn l129_a_listener_that_its_host_closed_is_not_taken_for_what_has_its_number_now
 #[test]
 fn l131_of_a_hundred_children_one_serves() {
     let (log, lines) = orphans(100, 4, 300, "dies");
+    // Several may find that nobody serves before the first of them does.
     let promoted: u64 = numbers(&lines, "child ").iter().map(|counts| counts["promoted"]).sum();
-    assert_eq!(promoted, 1, "{lines:#?}");
+    assert!(promoted >= 1, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("serving ")).count(), 1, "{lines:#?}");
     let servers: BTreeSet<_> = log.accepted().into_iter().map(|(server, ..)| server).collect();
     assert_eq!(servers.len(), 1);
 }

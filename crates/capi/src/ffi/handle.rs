@@ -161,7 +161,8 @@ pub unsafe extern "C" fn lastlight_ensure(handle: *mut lastlight) -> lastlight_r
 /// case, 32 of them and 8 KiB at most; all may be left out).
 ///
 /// Ownership: sent or copied before it returns. Threads: any. Fork: any process of the tree; what a process submitted is its
-/// own, so a parent's is neither lost nor doubled by its child. Time: never waits; some system calls and at most one copy.
+/// own, so a parent's is neither lost nor doubled by its child. Time: never waits for the
+/// sidecar; some system calls and at most one copy. Where nobody serves it may start a server, which costs some milliseconds.
 /// `LASTLIGHT_OK`: taken. It reaches the sidecar, over as many servers as it takes, in the calls made here (so `lastlight_pump`
 /// or `lastlight_settle` where nothing follows). Errors: it was not taken, and is the caller's: `LASTLIGHT_NO_ROOM`,
 /// `LASTLIGHT_TOO_BIG` (payload or headers), `LASTLIGHT_INVALID`, `LASTLIGHT_NO_MEMORY`, `LASTLIGHT_CLOSED`.

@@ -69,7 +69,7 @@ async fn a_url_keeps_what_is_allowed_of_its_query_and_no_secret() {
         let line = format!("lastlight.http_url_query_param_allowed=\"{allowed}\"");
         let Some(mut fpm) = a_pool(&backend, &[STATUS], &[&line]).await else { return };
         ask(&fpm, "index.php", path, &[]).await;
-        ask(&fpm, "index.php", "http://user:s3cret@shop.example/y", &[("HTTPS", "on")]).await;
+        ask(&fpm, "index.php", "http://user:a@s3cret@shop.example/y", &[("HTTPS", "on")]).await;
         fpm.stop("QUIT").await;
         let urls: Vec<_> = roots(&backend).iter().map(|span| meta(span, "http.url").to_owned()).collect();
         assert_eq!(urls, [url, "http://shop.example/y"], "{allowed}");

@@ -599,6 +599,32 @@ fn l130_an_owner_that_executes_itself_anew_binds_beside_its_former_life() {
 }
 
 #[test]
+fn what_a_client_had_sent_when_it_was_killed_is_read_to_its_end() {
+    let rendezvous = Rendezvous::bind().unwrap();
+    let lock = rendezvous.try_serve().unwrap();
+    let service = Recorder::taking_all();
+    let mut server = Server::new(lock, Arc::clone(&service) as Arc<_>, ServerOptions::default()).unwrap();
+    let theirs = Arc::clone(&rendezvous);
+    let connecting = std::thread::spawn(move || {
+        let mut client = client(&theirs);
+        assert!(client.ping(WAIT_MAX));
+        client
+    });
+    until(|| {
+        server.turn();
+        connecting.is_finished()
+    });
+    let mut client = connecting.join().unwrap();
+    // More than is read in one turn, after which its answers find nobody.
+    (0..200).for_each(|_| assert!(client.submit(outgoing(b"x")).is_ok()));
+    drop(client);
+    for _ in 0..50 {
+        server.turn();
+    }
+    assert_eq!(service.count(), 200);
+}
+
+#[test]
 fn l145_reconnecting_pauses_longer_and_longer() {
     let rendezvous = Rendezvous::bind().unwrap();
     let starts = Arc::new(AtomicUsize::new(0));

@@ -48,6 +48,8 @@ pub(super) struct Connection {
     answers_by: Option<Instant>,
     parts: Option<Parts>,
     flush: Option<(u64, Instant)>,
+    /// Its other end is gone: nothing can be answered any more, but what it had sent is still there.
+    is_gone: bool,
     /// What the kernel is to tell of.
     pub(super) registered: EventFlags,
     /// When the server looks here though nothing happens.
@@ -117,6 +119,7 @@ impl Connection {
             answers_by: None,
             parts: None,
             flush: None,
+            is_gone: false,
             registered: EventFlags::IN,
             scheduled: None,
         }
@@ -134,6 +137,11 @@ impl Connection {
     /// What the client's process calls itself, once it has proven itself.
     pub(super) fn client(&self) -> Option<u64> {
         matches!(self.stage, Stage::Open).then_some(self.client)
+    }
+
+    /// Whether its other end is gone, so that it is to be read until nothing is left.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     /// Whether the next thing to wait for is room for answers rather than messages.
@@ -437,22 +445,19 @@ impl Connection {
         self.answers_count += 1;
     }
 
-    /// Sends the answers that were gathered, and what has settled, if the socket takes them.
-    ///
-    /// # Errors
-    /// When the client is gone.
-    pub(super) fn write(
-        &mut self,
-        now: Instant,
-        stalled_max: Duration,
-        account: Option<&mut Account>,
-    ) -> Result<(), End> {
+    /// Sends the answers that were gathered, and what has settled, if the socket takes them. A client that is gone is to be read
+    /// to its end: a process that is killed has submitted what is in the socket, whether it still hears of it or not.
+    pub(super) fn write(&mut self, now: Instant, stalled_max: Duration, account: Option<&mut Account>) {
+        if self.is_gone {
+            self.answers.clear();
+            return;
+        }
         let answers_bytes = self.answers.len();
         let mut account = account;
         let told = account.as_mut().map_or(0, |account| account.notices(&mut self.answers));
         if self.answers.is_empty() {
             self.has_notices = false;
-            return Ok(());
+            return;
         }
         match socket::send(&self.socket, &self.answers, None) {
             Ok(true) => {
@@ -471,9 +476,13 @@ impl Connection {
                     self.answers_by.get_or_insert(now + stalled_max);
                 }
             }
-            Err(_) => return Err(End::Closed),
+            Err(_) => {
+                self.is_gone = true;
+                self.answers.clear();
+                self.answers_by = None;
+                self.has_notices = false;
+            }
         }
-        Ok(())
     }
 
     /// Counts why it ends, and says it where there is room.
@@ -515,7 +524,8 @@ impl Connection {
     /// Gives the last answers and hangs up. How many could not be given.
     pub(super) fn leave(mut self, now: Instant) -> u64 {
         let unsaid = self.answers_count;
-        let is_said = self.write(now, Duration::ZERO, None).is_ok() && !self.is_writing();
+        self.write(now, Duration::ZERO, None);
+        let is_said = !self.is_gone && !self.is_writing();
         socket::hang_up(&self.socket);
         if is_said { 0 } else { unsaid }
     }

@@ -216,10 +216,9 @@ impl Server {
                 continue;
             }
             let account = self.accounts.told_over(connection.client(), id);
-            match connection.write(now, self.options.stalled_max, account) {
-                Ok(()) => self.expect(id),
-                Err(end) => ended.push((id, end)),
-            }
+            connection.write(now, self.options.stalled_max, account);
+            has_more |= connection.is_gone();
+            self.expect(id);
         }
         self.end(&ended);
         has_more

@@ -140,6 +140,15 @@ pub fn stream_socket(folder: &Path) -> PathBuf {
     folder.join("dsd_stream.socket")
 }
 
+/// The settings of where everything goes but logs.
+pub const INTAKES: [&str; 5] = [
+    "DD_APM_DD_URL",
+    "DD_APM_PROFILING_DD_URL",
+    "DD_APM_TELEMETRY_DD_URL",
+    "DD_EVP_PROXY_CONFIG_DD_URL",
+    "DD_DD_URL",
+];
+
 /// The variables by which lastlight sends everything to a backend, and listens where no other test does.
 pub fn variables(backend: &str, port: u16) -> Vec<(&'static str, String)> {
     let mut variables = vec![
@@ -148,15 +157,7 @@ pub fn variables(backend: &str, port: u16) -> Vec<(&'static str, String)> {
         (STATSD_PORT, free_udp_port().to_string()),
         ("DD_HOSTNAME", "e2e".to_owned()),
     ];
-    for name in [
-        "DD_APM_DD_URL",
-        "DD_APM_PROFILING_DD_URL",
-        "DD_APM_TELEMETRY_DD_URL",
-        "DD_EVP_PROXY_CONFIG_DD_URL",
-        "DD_DD_URL",
-    ] {
-        variables.push((name, backend.to_owned()));
-    }
+    variables.extend(INTAKES.map(|name| (name, backend.to_owned())));
     variables
 }
 

@@ -7,6 +7,7 @@ mod delivery;
 
 use delivery::{Run, Running, assert_job_logs};
 use lastlight_e2e::BOUND;
+use lastlight_e2e::agent::INTAKES;
 use std::{
     collections::BTreeSet,
     fs::{File, OpenOptions},
@@ -171,16 +172,7 @@ async fn a_sidecar_is_heard_from_other_containers_and_says_that_it_is_one() {
 async fn dev(words: &[&str], script: &str) -> String {
     // The backend is inside.
     let mut run = Run::to("http://127.0.0.1:9");
-    for name in [
-        "DD_API_KEY",
-        "DD_APM_DD_URL",
-        "DD_APM_PROFILING_DD_URL",
-        "DD_APM_TELEMETRY_DD_URL",
-        "DD_EVP_PROXY_CONFIG_DD_URL",
-        "DD_DD_URL",
-        "DD_LOGS_CONFIG_LOGS_DD_URL",
-        "DD_LOGS_ENABLED",
-    ] {
+    for name in INTAKES.into_iter().chain(["DD_API_KEY", "DD_LOGS_CONFIG_LOGS_DD_URL", "DD_LOGS_ENABLED"]) {
         run = run.unset(name);
     }
     let ended = run.words(words).sh(script).ends().await;

@@ -3,7 +3,6 @@
 //! The same routes, bounds and books as over HTTP; what differs is that the caller has the body already, does not wait,
 //! and gets no answer of the backend: what is passed through over HTTP is sent here, and booked.
 
-use crate::clock;
 use crate::flush::Flush;
 use crate::intake::door::{Reason, Refusal};
 use crate::intake::proxied::Plan;
@@ -128,7 +127,7 @@ impl Local {
         let (signal, bounds) = intake.reading(route, headers)?;
         let room = bounds.take(&intake.budget, signal, body.len())?;
         if route.is_passed_through() {
-            return self.pass(intake.plan_saying(route, uri, headers)?, body, room, hold);
+            return self.pass(intake.plan(route, uri, headers)?, body, room, hold);
         }
         let taken = Taken { bytes: body, room, hold: Some(hold) };
         intake.take(route, uri, headers, taken, intake.labels.get()).map(drop)
@@ -152,11 +151,6 @@ impl Local {
     /// What the agent counts, as JSON.
     pub fn status(&self) -> String {
         self.intake.status_document().to_string()
-    }
-
-    /// The moment, as the agent's clock has it: nanoseconds since 1970.
-    pub fn unix_nanos() -> i64 {
-        clock::unix_nanos()
     }
 }
 

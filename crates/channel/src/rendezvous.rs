@@ -120,6 +120,12 @@ impl Rendezvous {
         }))
     }
 
+    /// Whether its descriptor is still ours: a host may have closed it.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.listener.get().is_some()
+    }
+
     /// The socket's abstract name, without the leading zero byte.
     #[must_use]
     pub fn name(&self) -> &[u8] {

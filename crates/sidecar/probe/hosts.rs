@@ -407,6 +407,32 @@ pub(crate) fn lazy(arguments: &[&str]) {
     sidecar.close(WAIT_MAX);
 }
 
+/// Whether the server's thread waited for another one at the last moment before a fork.
+static STANDS: AtomicBool = AtomicBool::new(false);
+
+/// What the server's thread does when the library's own handler is done.
+extern "C" fn look_at_thread() {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !STANDS.load(Ordering::Relaxed) && Instant::now() < end {
+        // It may be on its way into that call still.
+        STANDS.store(system::is_in_call("lastlight", libc::SYS_futex), Ordering::Relaxed);
+    }
+}
+
+/// A lazy host that forks for the first time.
+pub(crate) fn standing(arguments: &[&str]) {
+    let [mode] = arguments else { panic!("mode") };
+    // Of two, the one that is registered first comes last.
+    // SAFETY: the handler is a function of this program, which unwinds over nobody.
+    unsafe { libc::pthread_atfork(Some(look_at_thread), None, None) };
+    let sidecar = Sidecar::open(Options { lazy: true, ..options(mode) }).unwrap();
+    let worker = system::fork(|| submit_and_settle(&sidecar, 5));
+    say("stands", STANDS.load(Ordering::Relaxed));
+    assert!(system::ended_well(worker));
+    say("serves", sidecar.is_serving());
+    sidecar.close(WAIT_MAX);
+}
+
 /// Sends on though no server can be had, for some seconds.
 pub(crate) fn persistent(arguments: &[&str]) {
     let [mode] = arguments else { panic!("mode") };

@@ -20,6 +20,7 @@ fn main() -> std::process::ExitCode {
         Some("open") => hosts::open(&rest),
         Some("daemon") => hosts::daemon(&rest),
         Some("pool") => hosts::pool(&rest),
+        Some("standing") => hosts::standing(&rest),
         Some("orphan") => hosts::orphan(&rest),
         Some("family") => hosts::family(&rest),
         Some("closing") => hosts::closing(&rest),

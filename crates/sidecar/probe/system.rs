@@ -107,6 +107,15 @@ pub(crate) fn threads() -> Vec<(String, u64)> {
     threads
 }
 
+/// Whether the thread of this name is in that system call.
+pub(crate) fn is_in_call(name: &str, call: i64) -> bool {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks.map(|task| task.path()).any(|task| {
+        let read = |file| fs::read_to_string(task.join(file)).unwrap_or_default();
+        read("comm").trim_end() == name && read("syscall").split(' ').next() == Some(&call.to_string())
+    })
+}
+
 /// The servers of a tree that are processes of their own, by a mark in their environment.
 pub(crate) fn subprocesses(mark: &str) -> Vec<i32> {
     let of = |pid: i32| {

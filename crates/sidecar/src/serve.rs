@@ -218,6 +218,8 @@ impl Watch {
             }
             ready.clear_ready();
         }
+        // The runtime ends, and with it whoever waits here.
+        std::future::pending().await
     }
 }
 

@@ -247,6 +247,13 @@ fn l130_a_master_that_went_into_the_background_serves_its_workers_while_its_firs
 }
 
 #[test]
+fn l131_the_hosts_first_thread_stands_still_while_the_fork_that_started_it_is_made() {
+    // The C library takes no locks for a fork that began with one thread: a child would find those held that it holds.
+    let lines = run(&["standing", "thread"], &[]);
+    lines.expect(&[("stands", "true"), ("settled", "true"), ("serves", "true")]);
+}
+
+#[test]
 fn l130_nothing_is_started_before_a_lazy_host_forks_and_then_it_is_ready() {
     for (mode, in_use) in [("thread", "Thread"), ("subprocess", "Subprocess")] {
         let lines = run(&["lazy", mode], &[]);

@@ -8,6 +8,7 @@ pub mod processes;
 pub use command_line::{Ran, Script};
 pub use fpm::{Client, Fpm, Manager, Pool, Setup};
 
+use crate::agent::INTAKES;
 use crate::{BOUND, folder, variable};
 use std::{
     collections::BTreeMap,
@@ -206,14 +207,7 @@ fn to_backend(url: &str) -> Vec<(String, String)> {
         ("DD_HOSTNAME".to_owned(), "e2e".to_owned()),
         ("LASTLIGHT_FLUSH_PERIOD".to_owned(), "100ms".to_owned()),
     ];
-    for name in [
-        "DD_APM_DD_URL",
-        "DD_APM_PROFILING_DD_URL",
-        "DD_APM_TELEMETRY_DD_URL",
-        "DD_EVP_PROXY_CONFIG_DD_URL",
-        "DD_DD_URL",
-        "DD_LOGS_CONFIG_LOGS_DD_URL",
-    ] {
+    for name in INTAKES.into_iter().chain(["DD_LOGS_CONFIG_LOGS_DD_URL"]) {
         variables.push((name.to_owned(), url.to_owned()));
     }
     variables

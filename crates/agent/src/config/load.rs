@@ -583,17 +583,8 @@ fn exit_with_parent(reader: &mut Reader<'_>) -> bool {
 /// A level of logging; nonsense is the default and a warning, not silence (losses.md L68).
 fn log_level(reader: &mut Reader<'_>) -> LevelFilter {
     debug_assert_eq!(table::DD_LOG_LEVEL.kind, Kind::LogLevel);
-    let level = reader.value(&table::DD_LOG_LEVEL, |text| {
-        Ok(match text.to_ascii_lowercase().as_str() {
-            "off" | "none" => Ok(LevelFilter::Off),
-            "error" | "critical" | "fatal" => Ok(LevelFilter::Error),
-            "warn" | "warning" => Ok(LevelFilter::Warn),
-            "info" => Ok(LevelFilter::Info),
-            "debug" => Ok(LevelFilter::Debug),
-            "trace" => Ok(LevelFilter::Trace),
-            _ => Err(text.to_owned()),
-        })
-    });
+    let level =
+        reader.value(&table::DD_LOG_LEVEL, |text| Ok(parse::log_level(text).ok_or_else(|| text.to_owned())));
     level.unwrap_or_else(|text| {
         let allowed = table::DD_LOG_LEVEL.kind.allowed();
         reader.warnings.push(format!("DD_LOG_LEVEL={text:?} is no level, info is taken; allowed: {allowed}"));

@@ -19,7 +19,7 @@ pub use dogstatsd::{DogStatsD, EolRequired, UdpAddress};
 pub use endpoint::{BaseUrl, Destination, Endpoint, Endpoints, EvpProxy, EvpTarget};
 pub use logs::{FilePattern, Logs};
 pub use microvm::MicroVm;
-pub use parse::SocketAddress;
+pub use parse::{SocketAddress, log_level};
 pub use secret::Secret;
 
 use crate::forward::{proxy::ProxySettings, tls::TlsSettings};

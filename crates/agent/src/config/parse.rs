@@ -3,6 +3,7 @@
 use super::endpoint::BaseUrl;
 use super::secret::Secret;
 use super::table::Kind;
+use log::LevelFilter;
 use pipeline::config::{LogRule, ReplaceRule, TagRegexRule, TagRule};
 use pipeline::metrics::mapper;
 use regex::Regex;
@@ -401,6 +402,19 @@ pub fn replace_rules(text: &str) -> Result<Vec<ReplaceRule>, Why> {
             return Err("\"pattern\" is empty".into());
         }
         ReplaceRule::new(&row.name, &row.pattern, &row.repl).map_err(|error| error.to_string())
+    })
+}
+
+/// A level of our own log.
+pub fn log_level(text: &str) -> Option<LevelFilter> {
+    Some(match text.to_ascii_lowercase().as_str() {
+        "off" | "none" => LevelFilter::Off,
+        "error" | "critical" | "fatal" => LevelFilter::Error,
+        "warn" | "warning" => LevelFilter::Warn,
+        "info" => LevelFilter::Info,
+        "debug" => LevelFilter::Debug,
+        "trace" => LevelFilter::Trace,
+        _ => return None,
     })
 }
 

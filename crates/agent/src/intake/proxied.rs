@@ -153,12 +153,7 @@ impl Intake {
         }
     }
 
-    /// Plans to pass on what somebody said who waits for no answer.
-    pub(crate) fn plan_saying(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Result<Plan, Refusal> {
-        self.plan(route, uri, headers)
-    }
-
-    /// Passes it on, and says how it ended.
+    /// Passes on what somebody said who waits for no answer, and says how it ended.
     pub(crate) async fn say(&self, plan: Plan, body: Vec<u8>) -> Outcome {
         match self.ask(Method::POST, plan, body).await {
             Ok(answer) if answer.status().is_success() => Outcome::Delivered,
@@ -172,7 +167,8 @@ impl Intake {
         }
     }
 
-    fn plan(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Result<Plan, Refusal> {
+    /// What a request that is passed through becomes, or why it cannot be.
+    pub(crate) fn plan(&self, route: Route, uri: &Uri, headers: &HeaderMap) -> Result<Plan, Refusal> {
         match route {
             Route::EvpProxy => match &self.passes.evp {
                 Some(evp) => self.evp_plan(evp, uri, headers),

@@ -5,7 +5,9 @@ use crate::platform::{Face, Probe};
 use crate::{Running, bind};
 use http::{HeaderName, HeaderValue};
 use lifecycle::{Deadline, Instant};
+use model::limits::LOG_BATCH_MAX_COUNT;
 use model::{Book, Books};
+use testkit::Backend;
 
 async fn running(more: &[(&str, &str)]) -> Running {
     let strings =
@@ -141,4 +143,27 @@ async fn what_is_passed_through_is_booked_as_the_backend_answers() {
     stop(running).await;
     assert!(!is_kept());
     assert_eq!(book(&books, Signal::Proxied).lost(), 1, "there is no such backend");
+}
+
+#[tokio::test]
+async fn a_payload_of_logs_in_two_batches_is_settled_by_the_second() {
+    let backend = Backend::start().await;
+    let running =
+        running(&[("DD_LOGS_CONFIG_LOGS_DD_URL", &backend.url()), ("DD_LOGS_CONFIG_BATCH_WAIT", "60")]).await;
+    let (local, books) = (local(&running), running.books().clone());
+    let batch = LOG_BATCH_MAX_COUNT as u64;
+    let body = format!("[{}]", vec![r#"{"message":"m"}"#; LOG_BATCH_MAX_COUNT + 1].join(","));
+    let (hold, is_kept) = hold();
+    submit(&local, "/v1/input", body.as_bytes(), hold).unwrap();
+    let in_time = async {
+        while book(&books, Signal::Logs).delivered < batch {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), in_time).await.expect("a full batch is sent");
+    assert!(is_kept(), "of which one log is left");
+    drop(local);
+    running.stop("test", Deadline::at(Instant::now() + Duration::from_secs(60))).await;
+    assert!(!is_kept());
+    assert_eq!(book(&books, Signal::Logs).delivered, batch + 1);
 }

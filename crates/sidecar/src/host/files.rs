@@ -260,7 +260,7 @@ impl SharedNumber {
 }
 
 /// Device and number of a file.
-pub(crate) fn identity(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
+fn identity(fd: BorrowedFd<'_>) -> Option<(u64, u64)> {
     fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 

@@ -37,7 +37,6 @@ const STANDING_WITHIN: Duration = Duration::from_secs(1);
 /// Starts servers as decided. Its memory is inherited by children, and with it what was decided.
 pub(crate) struct Hosting {
     rendezvous: Arc<Rendezvous>,
-    listener: (u64, u64),
     mode: Mode,
     binary: Option<PathBuf>,
     /// A copy: what the host does to its environment later is nothing to us.
@@ -93,7 +92,6 @@ impl Hosting {
             }
         };
         Self {
-            listener: files::identity(rendezvous.listener()).unwrap_or_default(),
             rendezvous,
             mode,
             binary,
@@ -290,12 +288,9 @@ fn copy(strings: &dyn Strings) -> Fixed {
 
 /// Warnings, as behind a runtime's channel, unless something else is asked for. Nonsense is said by the agent, when it starts.
 pub(crate) fn log_level(strings: &dyn Strings) -> LevelFilter {
-    let text = said(strings, &DD_LOG_LEVEL).unwrap_or_else(|| "warn".to_owned()).to_ascii_lowercase();
-    match text.as_str() {
-        "warning" => LevelFilter::Warn,
-        "critical" | "fatal" => LevelFilter::Error,
-        "none" => LevelFilter::Off,
-        word => word.parse().unwrap_or(LevelFilter::Info),
+    match said(strings, &DD_LOG_LEVEL) {
+        Some(text) => agent::config::log_level(&text).unwrap_or(LevelFilter::Info),
+        None => LevelFilter::Warn,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::subprocess::Subprocess;
 use super::thread::{Retired, ServerThread};
-use super::{Decided, Hosting, files, wait};
+use super::{Decided, Hosting, wait};
 use crate::control::{self, Said};
 use crate::message::{self, Level};
 use crate::options::{InUse, Mode};
@@ -263,7 +263,7 @@ impl Hosting {
 
     fn start(&self, local: &mut Local, way: Way, now: Instant) -> bool {
         let strings = Arc::clone(&self.strings);
-        let started = if files::identity(self.rendezvous.listener()) != Some(self.listener) {
+        let started = if !self.rendezvous.is_intact() {
             Err("its socket was closed in this process".to_owned())
         } else if way == Way::Thread {
             let thread = ServerThread::start(&self.rendezvous, strings, self.gate());

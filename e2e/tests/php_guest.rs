@@ -196,6 +196,11 @@ async fn a_stranger_is_refused_and_told_nothing_else() {
         fpm.requests(&["www"], 4..10).await;
         fpm.stop("QUIT").await;
         assert_served(&backend, 10);
+        if mode == Mode::Thread {
+            // By the master, whose log it is; of two that came.
+            let said = fpm.lines().iter().filter(|line| line.contains("is not served")).count();
+            assert_eq!(said, 1, "{}", fpm.said());
+        }
     }
 }
 
